@@ -1,0 +1,93 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Overridable: the Python to make .venv with, the processes tests run in, what `breaking` compares with,
+# and V=1 to see what pip does.
+PYTHON ?= python3
+JOBS ?= 2
+AGAINST ?= .git\#branch=main
+V ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PROTOS := $(wildcard proto/amiguard/v1/*.proto)
+PIP_FLAGS := $(if $(V),,--quiet) --disable-pip-version-check --no-input
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(INSTALLED) ## Make .venv with amiguard (editable), every extra and the tools, as locked
+
+# Two steps, because the build must not see the lock of the run: it needs the old protobuf of its
+# generator. Old pips read PIP_CONSTRAINT for the build environment, new ones PIP_BUILD_CONSTRAINT;
+# neither takes hashes there beside an editable install.
+$(INSTALLED): pyproject.toml requirements.lock requirements-build.lock hatch_build.py $(PROTOS)
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(PIP_FLAGS) --no-compile --no-deps --require-hashes -r requirements.lock
+	PIP_CONSTRAINT=requirements-build.lock PIP_BUILD_CONSTRAINT=requirements-build.lock \
+		$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --editable .
+	$(BIN)/python -m pip check
+	@touch $@
+
+.PHONY: lint
+lint: install ## Check style, types and the wire contract
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/buf lint
+
+.PHONY: format
+format: install ## Rewrite the sources as the style asks
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+	$(BIN)/buf format --write
+
+.PHONY: breaking
+breaking: install ## Check that the wire contract still serves the peers of AGAINST
+	$(BIN)/buf breaking --against '$(AGAINST)'
+
+.PHONY: test
+test: install ## Run the whole test suite
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# The promise of pyproject.toml's floors: everything the package needs at its oldest, the tools as they are.
+.PHONY: test-floors
+test-floors: install ## Run the whole test suite on the oldest releases the package allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/floors
+	$(BIN)/uv pip install --quiet --python build/floors/bin/python --resolution lowest-direct \
+		--build-constraint requirements-build.lock --editable '.[aws,cli,postgres,server]'
+	$(BIN)/uv pip install --quiet --python build/floors/bin/python --group dev
+	build/floors/bin/python -m pytest -n $(JOBS) --dist worksteal
+
+.PHONY: demo
+demo: install ## Show the system at work from end to end, on this machine alone
+	PYTHONPATH=. $(BIN)/python tests/demo.py
+
+.PHONY: run
+run: install ## Serve in the foreground on a local SQLite file, for this machine alone
+	$(BIN)/amiguard-server serve --listen 127.0.0.1:7443 --database sqlite:///amiguard.db --insecure
+
+.PHONY: bench
+bench: install ## Measure throughput and latency
+	PYTHONPATH=. $(BIN)/python tests/bench/run.py
+
+.PHONY: dist
+dist: install ## Build the source distribution and, from it, the wheel
+	$(BIN)/uv build --quiet --build-constraint requirements-build.lock --out-dir dist
+
+.PHONY: lock
+lock: install ## Write the lock files anew, with the newest releases
+	$(COMPILE) --upgrade --generate-hashes pyproject.toml --all-extras --group dev \
+		--output-file requirements.lock
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(COMPILE) --upgrade - --output-file requirements-build.lock
+
+.PHONY: clean
+clean: ## Remove the environment and everything that was built or cached
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f proto/amiguard/v1/*_pb2*.py proto/amiguard/v1/*_pb2*.pyi proto/amiguard/v1/descriptor_set.binpb
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The wire contract of amiguard: protobuf messages and gRPC stubs, by version."""
