@@ -1,0 +1,1 @@
+"""The detection rule of amiguard, as pure functions over values."""

@@ -1,0 +1,104 @@
+"""Which launches follow a search? RULE.md section 5."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Hashable, Iterable, Iterator
+from datetime import timedelta
+from typing import TypeVar
+
+import msgspec
+
+from amiguard_core.events import Launch, Origin, Search
+from amiguard_core.judge import judge
+from amiguard_core.policy import Policy
+
+RecordT = TypeVar("RecordT", Search, Launch)
+
+
+def prevailing(one: RecordT, other: RecordT) -> RecordT:
+    """Returns which of two copies of one event is shown, whichever came first.
+
+    Two paths may deliver one event with different parts cut off: the copy that says more counts.
+    """
+    return max(one, other, key=_weight)
+
+
+def _weight(record: Search | Launch) -> tuple[int, bytes]:
+    encoded = msgspec.json.encode(record)
+    return len(encoded), encoded
+
+
+def later(one: Search, other: Search) -> Search:
+    """Returns the later of two searches: by time, by event id among equals, then the fuller."""
+    when, then = ((search.origin.event_time, search.origin.event_id) for search in (one, other))
+    if when == then:
+        return prevailing(one, other)
+    return one if when > then else other
+
+
+def unique(records: Iterable[Search | Launch]) -> tuple[list[Search], list[Launch]]:
+    """Returns every record once, whatever the order and the repetition of the input.
+
+    Records with one event id are the same when they say the same. Where two copies differ both
+    take part, so that no copy, cut or forged, can keep another from being judged.
+    """
+    kept = dict.fromkeys(records)
+    searches = [record for record in kept if isinstance(record, Search)]
+    launches = [record for record in kept if isinstance(record, Launch)]
+    return searches, launches
+
+
+def pair(
+    searches: Iterable[Search], launches: Iterable[Launch], policy: Policy
+) -> Iterator[tuple[Search, Launch]]:
+    """Yields, for each launch and each fingerprint, the latest unsafe search it follows.
+
+    Ties in time go to the greatest event id. Takes each record once: see `unique`. Copies of one
+    launch are yielded each. The time is that of sorting, and of what is yielded.
+    """
+    lines: defaultdict[Hashable, list[Search | Launch]] = defaultdict(list)
+    for search in searches:
+        key = _line(search.origin, policy)
+        if key is not None and _is_unsafe(search, policy):
+            lines[key].append(search)
+    for launch in launches:
+        key = _line(launch.origin, policy)
+        # A launch before any search of its line waits in vain only here: all searches are in.
+        if key in lines and launch.path in policy.rule.launch_paths:
+            lines[key].append(launch)
+    for line in lines.values():
+        yield from _pair_line(line, policy.rule.window)
+
+
+def _line(origin: Origin, policy: Policy) -> Hashable:
+    """Returns what records must share to belong together; None when one belongs to nobody."""
+    key = policy.correlation_key(origin)
+    return None if key is None else (origin.account_id, origin.region, origin.lane, key)
+
+
+def _is_unsafe(search: Search, policy: Policy) -> bool:
+    return judge(search.request, policy, account_id=search.origin.account_id).is_unsafe
+
+
+def _pair_line(line: list[Search | Launch], window: timedelta) -> Iterator[tuple[Search, Launch]]:
+    latest: OrderedDict[str, Search] = OrderedDict()
+    for record in sorted(line, key=_in_time):
+        time = record.origin.event_time
+        if isinstance(record, Search):
+            known = latest.pop(record.fingerprint, record)
+            latest[record.fingerprint] = later(known, record)
+            continue
+        while latest:
+            oldest = next(iter(latest.values()))
+            if time - oldest.origin.event_time <= window:
+                break
+            del latest[oldest.fingerprint]
+        for search in latest.values():
+            yield search, record
+
+
+def _in_time(record: Search | Launch) -> tuple[object, ...]:
+    """Orders a line so that, at equal times, searches come first and the greatest id last."""
+    origin = record.origin
+    return origin.event_time, isinstance(record, Launch), origin.event_id

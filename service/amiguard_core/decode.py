@@ -1,0 +1,317 @@
+"""Bytes in, searches and launches out. The one place where input is opened and refused.
+
+An input may be a record or hold one: an EventBridge envelope, a LookupEvents item, a log file of
+`{"Records": [...]}` or of one record a line. What the rule has no interest in is checked to be a
+CloudTrail record in valid JSON and goes no further; everything else is read in full or rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from amiguard_core._node import Node
+from amiguard_core._requests import MAX_EVENT_ID_LENGTH, read_launch, read_origin, read_search
+from amiguard_core.errors import InputTooLargeError, RecordMalformedError
+from amiguard_core.events import Launch, LaunchPath, Search
+
+DEFAULT_LAUNCH_PATHS = frozenset({LaunchPath.RUN_INSTANCES})
+MAX_RECORDS = 10_000
+"""Records in one input: 16 times the largest log file seen delivered (622 records)."""
+
+_EC2 = "ec2.amazonaws.com"
+_SEARCH_CALL = "DescribeImages"
+_SOURCES: dict[str, str] = dict.fromkeys([_SEARCH_CALL, *LaunchPath], _EC2) | {
+    LaunchPath.CREATE_LAUNCH_CONFIGURATION: "autoscaling.amazonaws.com"
+}
+_MAX_ENVELOPES = 4
+"""Envelopes inside envelopes that are opened; a queue behind a bus makes two."""
+_MAX_CALL_LENGTH = 256
+"""Longest eventSource, eventName and errorCode that are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One input, or one record of a log file, that was set aside.
+
+    `index` is its position in what was decoded, `path` the JSON path inside the record, `raw` the
+    bytes as they came.
+    """
+
+    index: int
+    path: str
+    message: str
+    raw: bytes
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What a batch holds.
+
+    `record_count` counts the records that were read, whether the rule needs them or not. Of those,
+    `failed_count` are searches and launches that AWS refused, `unidentified_count` searches and
+    launches that name nobody, or no account, to correlate by.
+    """
+
+    searches: list[Search] = field(default_factory=list)
+    launches: list[Launch] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    record_count: int = 0
+    failed_count: int = 0
+    unidentified_count: int = 0
+
+    @property
+    def relevant_count(self) -> int:
+        """The searches and launches, repeats included."""
+        return len(self.searches) + len(self.launches)
+
+
+class _Head(Struct):
+    eventSource: str = ""  # noqa: N815 - CloudTrail's name
+    eventName: str = ""  # noqa: N815 - CloudTrail's name
+
+
+class _HeadFile(Struct):
+    Records: list[_Head] | UnsetType = UNSET
+
+
+class _RawFile(Struct):
+    Records: list[Raw]
+
+
+_NO_HEAD = _Head()
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_head_file = msgspec.json.Decoder(_HeadFile).decode
+_decode_raw_file = msgspec.json.Decoder(_RawFile).decode
+_decode_any = msgspec.json.Decoder().decode
+_decode_raw = msgspec.json.Decoder(Raw).decode
+
+
+def decode_records(
+    records: Sequence[bytes],
+    *,
+    launch_paths: Iterable[LaunchPath] = DEFAULT_LAUNCH_PATHS,
+    max_records: int = MAX_RECORDS,
+) -> Decoded:
+    """Decodes inputs one by one; a bad one is rejected under its own index and fails no other."""
+    reader = _Reader(launch_paths, max_records)
+    for index, raw in enumerate(records):
+        reader.read(raw, index)
+    return reader.decoded
+
+
+def decode_log_file(
+    text: bytes,
+    *,
+    launch_paths: Iterable[LaunchPath] = DEFAULT_LAUNCH_PATHS,
+    max_records: int = MAX_RECORDS,
+) -> Decoded:
+    """Decodes an inflated log file: `{"Records": [...]}`, one record a line, or one record.
+
+    A file that is no JSON at all, or holds more than `max_records`, is rejected whole.
+    """
+    reader = _Reader(launch_paths, max_records)
+    reader.read_log_file(text)
+    return reader.decoded
+
+
+class _Reader:
+    """Fills one `Decoded`."""
+
+    def __init__(self, launch_paths: Iterable[LaunchPath], max_records: int) -> None:
+        paths = [path for path in LaunchPath if path in set(launch_paths)]
+        self._sources = {name: _SOURCES[name] for name in (_SEARCH_CALL, *paths)}
+        self._max_records = max_records
+        self.decoded = Decoded()
+
+    def read(self, raw: bytes, index: int) -> None:
+        """Reads one input, which is a record or holds one."""
+        try:
+            if not raw.isascii():
+                raw.decode()
+            head = _decode_head(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            head = _NO_HEAD
+        name = head.eventName
+        if name and head.eventSource and self._sources.get(name) != head.eventSource:
+            self.decoded.record_count += 1
+        else:
+            self._guarded(raw, index, partial(self._open, raw, index))
+
+    def read_log_file(self, text: bytes) -> None:
+        """Reads a log file: at once where all of it is sound, record by record where not."""
+        try:
+            if not text.isascii():
+                text.decode()
+            heads = _decode_head_file(text).Records
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self._read_unsound_file(text)
+            return
+        if heads is UNSET:
+            self.read(text, 0)
+            return
+        if len(heads) > self._max_records:
+            self._reject(text, 0, self._too_many(len(heads)))
+            return
+        sources = self._sources
+        odd = [
+            index
+            for index, head in enumerate(heads)
+            if head.eventName in sources or not head.eventName or not head.eventSource
+        ]
+        self.decoded.record_count += len(heads) - len(odd)
+        if odd:
+            records = _decode_raw_file(text).Records
+            for index in odd:
+                self.read(bytes(records[index]), index)
+
+    def _read_unsound_file(self, text: bytes) -> None:
+        try:
+            records: Sequence[bytes | Raw] = _decode_raw_file(text).Records
+        except (msgspec.MsgspecError, RecursionError) as error:
+            records = _lines(text)
+            if not records:
+                self._reject(text, 0, _malformed(error))
+                return
+        if len(records) > self._max_records:
+            self._reject(text, 0, self._too_many(len(records)))
+            return
+        for index, record in enumerate(records):
+            self.read(bytes(record), index)
+
+    def _guarded(self, raw: bytes, index: int, read: Callable[[], None]) -> None:
+        try:
+            read()
+        except RecordMalformedError as error:
+            self._reject(raw, index, error)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._reject(raw, index, _malformed(error))
+
+    def _open(self, raw: bytes, index: int) -> None:
+        """Reads the record that an input is, or the one or more that it holds."""
+        node = _parse(raw)
+        for _ in range(_MAX_ENVELOPES):
+            if not isinstance(node.value, dict):
+                raise node.refuse("a JSON object")
+            if "eventName" in node.value or "eventSource" in node.value:
+                self._read_record(node)
+                return
+            if "Records" in node.value:
+                self._open_records(node.child("Records"), index)
+                return
+            if "detail" in node.value:
+                node = node.child("detail")
+            elif "CloudTrailEvent" in node.value:
+                node = _parse_inner(node.child("CloudTrailEvent"))
+            else:
+                break
+        raise node.refuse(
+            "a CloudTrail record, an EventBridge envelope, a LookupEvents item or a log file",
+            got="an object of another kind",
+        )
+
+    def _open_records(self, node: Node, index: int) -> None:
+        records = node.elements()
+        if len(records) > self._max_records:
+            raise self._too_many(len(records))
+        for record in records:
+            raw = msgspec.json.encode(record.value)
+            self._guarded(raw, index, partial(self._read_record, record))
+
+    def _read_record(self, record: Node) -> None:
+        source, name = (
+            record.child(field).text(max_length=_MAX_CALL_LENGTH)
+            for field in ("eventSource", "eventName")
+        )
+        if source is None or name is None:
+            missing = "eventSource" if source is None else "eventName"
+            raise record.child(missing).refuse("the call that was made")
+        if self._sources.get(name) == source:
+            self._read_relevant(record, name)
+        self.decoded.record_count += 1
+
+    def _read_relevant(self, record: Node, name: str) -> None:
+        decoded = self.decoded
+        if record.child("eventType").value == "AwsCloudTrailInsight":
+            return
+        if record.child("errorCode").text(max_length=_MAX_CALL_LENGTH) is not None:
+            decoded.failed_count += 1
+            return
+        origin = read_origin(record, _read_event_id(record))
+        if name == _SEARCH_CALL:
+            decoded.searches.append(read_search(record, origin))
+        else:
+            decoded.launches.append(read_launch(record, origin, LaunchPath(name)))
+        if origin.lane is None:
+            decoded.unidentified_count += 1
+
+    def _reject(self, raw: bytes, index: int, error: RecordMalformedError) -> None:
+        rejection = Rejection(index=index, path=error.path, message=str(error), raw=raw)
+        self.decoded.rejections.append(rejection)
+
+    def _too_many(self, count: int) -> InputTooLargeError:
+        return InputTooLargeError(
+            "$.Records", got=f"{count} records", wanted=f"at most {self._max_records}"
+        )
+
+
+def _read_event_id(record: Node) -> str:
+    event_id = record.child("eventID").text(max_length=MAX_EVENT_ID_LENGTH)
+    return event_id or digest_of(record.value)
+
+
+def digest_of(record: Any) -> str:
+    """Returns the SHA-256 of the canonical JSON: the identity of a record without an eventID."""
+    return sha256(msgspec.json.encode(record, order="sorted")).hexdigest()
+
+
+def _parse(raw: bytes) -> Node:
+    raw.decode()
+    return Node(_decode_any(raw))
+
+
+def _parse_inner(node: Node) -> Node:
+    text = node.value
+    if not isinstance(text, str):
+        raise node.refuse("a record as a JSON string")
+    try:
+        return Node(_decode_any(text), node.path)
+    except msgspec.DecodeError:
+        raise node.refuse("a record as a JSON string", got="text that is no JSON") from None
+
+
+def _lines(text: bytes) -> list[bytes]:
+    """Splits one-record-a-line input; empty where the text is not of that kind.
+
+    A line that can be opened must come early: a broken document of another kind is not taken
+    apart into lines that mean nothing.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and any(_is_object(line) for line in lines[:10]):
+        return lines
+    return []
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return bytes(_decode_raw(line)).lstrip()[:1] == b"{" and len(line) > len(b"{}")
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+
+
+def _malformed(error: Exception) -> RecordMalformedError:
+    """Turns a parser's complaint into ours, keeping the path it names."""
+    if isinstance(error, RecursionError):
+        return RecordMalformedError("$", got="nesting too deep to read", wanted="a record")
+    if isinstance(error, UnicodeDecodeError):
+        return RecordMalformedError(
+            "$", got=f"an invalid byte at offset {error.start}", wanted="UTF-8"
+        )
+    message, _, path = str(error).partition(" - at `")
+    return RecordMalformedError(path.rstrip("`") or "$", got=message, wanted="JSON of a record")

@@ -1,0 +1,132 @@
+"""What the rule reads out of CloudTrail: searches and launches, as immutable values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+
+import msgspec
+from msgspec import Struct
+
+MAX_INSTANCE_IDS = 1_000
+"""Instance ids kept of one launch; RunInstances itself starts at most 1,000 by default quota."""
+
+RESOLVE_PREFIX = "resolve:ssm:"
+"""How a request names an image through an SSM parameter instead of by id."""
+
+
+class LaunchPath(StrEnum):
+    """The API calls that consume an image id (RULE.md sections 2 and 8)."""
+
+    RUN_INSTANCES = "RunInstances"
+    CREATE_LAUNCH_TEMPLATE = "CreateLaunchTemplate"
+    CREATE_LAUNCH_TEMPLATE_VERSION = "CreateLaunchTemplateVersion"
+    REQUEST_SPOT_INSTANCES = "RequestSpotInstances"
+    REQUEST_SPOT_FLEET = "RequestSpotFleet"
+    CREATE_FLEET = "CreateFleet"
+    CREATE_LAUNCH_CONFIGURATION = "CreateLaunchConfiguration"
+
+
+class Origin(Struct, frozen=True, omit_defaults=True):
+    """Which call this was: whose, where and when.
+
+    `event_id` is the CloudTrail eventID, or the SHA-256 of the canonical record where there is
+    none. `principal_arn` is `userIdentity.arn` exactly as recorded; `actor_arn` is the role behind
+    an assumed role, else the principal. `account_id` is None where the record names no account.
+    `event_time` is aware UTC with whole seconds.
+    """
+
+    event_id: str
+    event_time: datetime
+    region: str
+    account_id: str | None = None
+    principal_arn: str | None = None
+    actor_arn: str | None = None
+    user_agent: str = ""
+    source_ip_address: str = ""
+
+    @property
+    def lane(self) -> str | None:
+        """Gives what both correlation keys imply: the role's name, else the principal.
+
+        Records with the same principal, or with the same actor, are in one lane, so that a store
+        can keep and lock them together whichever key the policy asks for. None where the record
+        names nobody or no account, and so can never be correlated.
+        """
+        who = self.principal_arn or self.actor_arn
+        if who is None or self.account_id is None:
+            return None
+        _, _, session = who.partition(":assumed-role/")
+        if session:
+            return "role/" + session.partition("/")[0]
+        _, _, role = who.partition(":role/")
+        if role:
+            return "role/" + role.rpartition("/")[2]
+        return who
+
+
+class SearchFilter(Struct, frozen=True):
+    """One filter of a search: values are sorted, free of repeats and never empty."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+class SearchRequest(Struct, frozen=True, omit_defaults=True):
+    """What a search asked for, in canonical form: sorted, without repeats, empties and paging.
+
+    Two requests are equal exactly when their fingerprints are. `parameters_omitted` says that
+    CloudTrail left the parameters out because they were over 100 KB.
+    """
+
+    filters: tuple[SearchFilter, ...] = ()
+    owners: tuple[str, ...] = ()
+    image_ids: tuple[str, ...] = ()
+    executable_by: tuple[str, ...] = ()
+    include_deprecated: bool = False
+    include_disabled: bool = False
+    parameters_omitted: bool = False
+
+    def values_of(self, name: str) -> tuple[str, ...]:
+        """Returns the values of the filter with exactly this name; none when it is absent."""
+        for item in self.filters:
+            if item.name == name:
+                return item.values
+        return ()
+
+    def fingerprint(self) -> str:
+        """Returns the SHA-256, in hexadecimal, of the canonical JSON of the request."""
+        fields = {
+            "executableByUsers": self.executable_by,
+            "filters": {item.name: item.values for item in self.filters},
+            "imageIds": self.image_ids,
+            "includeDeprecated": self.include_deprecated,
+            "includeDisabled": self.include_disabled,
+            "owners": self.owners,
+            "parametersOmitted": self.parameters_omitted,
+        }
+        canonical = {name: value for name, value in fields.items() if value}
+        return sha256(msgspec.json.encode(canonical, order="sorted")).hexdigest()
+
+
+class Search(Struct, frozen=True):
+    """A successful ec2 DescribeImages."""
+
+    origin: Origin
+    request: SearchRequest
+    fingerprint: str
+
+
+class Launch(Struct, frozen=True, omit_defaults=True):
+    """A successful call that starts instances from an image, or pins one (`path`).
+
+    `image_ids` come from the response, else from the request, and may be empty: a launch template
+    names the image elsewhere. `through_parameter` says that the request named an SSM parameter.
+    """
+
+    origin: Origin
+    path: LaunchPath = LaunchPath.RUN_INSTANCES
+    image_ids: tuple[str, ...] = ()
+    instance_ids: tuple[str, ...] = ()
+    through_parameter: bool = False

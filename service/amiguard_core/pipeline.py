@@ -1,0 +1,105 @@
+"""The rule as one function: records and a policy in, findings out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from amiguard_core.correlate import later, pair, prevailing, unique
+from amiguard_core.decode import decode_records
+from amiguard_core.events import Launch, Search
+from amiguard_core.findings import Finding, FindingKey, Occurrence
+from amiguard_core.judge import judge
+from amiguard_core.policy import KnownImage, Policy
+from amiguard_core.score import LaunchedImages, confidence, score, suppression
+
+KnownImages = Mapping[tuple[str, str], KnownImage]
+"""Known images by (image id, region)."""
+
+_NO_IMAGES: KnownImages = {}
+
+
+def evaluate(
+    records: Iterable[bytes], policy: Policy, *, images: KnownImages = _NO_IMAGES
+) -> tuple[Finding, ...]:
+    """Returns the findings of a set of records, ordered by key.
+
+    `records` are what `decode_records` opens, in any order and with any repetition. Those that
+    cannot be read find nothing; decode them to see why.
+    """
+    decoded = decode_records(list(records), launch_paths=policy.rule.launch_paths)
+    return find(decoded.searches, decoded.launches, policy, images=images)
+
+
+def find(
+    searches: Iterable[Search],
+    launches: Iterable[Launch],
+    policy: Policy,
+    *,
+    images: KnownImages = _NO_IMAGES,
+) -> tuple[Finding, ...]:
+    """Returns the findings of decoded records, ordered by key."""
+    found: defaultdict[FindingKey, dict[str, Occurrence]] = defaultdict(dict)
+    for search, launch in pair(*unique([*searches, *launches]), policy):
+        occurrence = occur(search, launch, images=images)
+        of_key, event_id = found[occurrence.key], launch.origin.event_id
+        known = of_key.get(event_id)
+        of_key[event_id] = join(known, occurrence, images=images) if known else occurrence
+    return tuple(_finding(key, found[key].values(), policy, images) for key in sorted(found))
+
+
+def occur(search: Search, launch: Launch, *, images: KnownImages = _NO_IMAGES) -> Occurrence:
+    """Makes the occurrence of a launch that `pair` attributed to a search."""
+    origin = launch.origin
+    # `pair` gives only records that name an account and somebody to correlate by.
+    assert origin.account_id is not None  # noqa: S101
+    assert origin.actor_arn is not None  # noqa: S101
+    known = known_among(launch.image_ids, origin.region, images)
+    return Occurrence(
+        key=FindingKey(
+            account_id=origin.account_id,
+            region=origin.region,
+            actor_arn=origin.actor_arn,
+            fingerprint=search.fingerprint,
+        ),
+        search=search,
+        launch=launch,
+        confidence=confidence(search, launch, known=known),
+        suppression=suppression(search),
+    )
+
+
+def join(one: Occurrence, other: Occurrence, *, images: KnownImages = _NO_IMAGES) -> Occurrence:
+    """Returns the one occurrence that two of the same launch and fingerprint make.
+
+    It has the later search, and the fuller copy of the launch, whichever came first.
+    """
+    return occur(
+        later(one.search, other.search), prevailing(one.launch, other.launch), images=images
+    )
+
+
+def known_among(
+    image_ids: Iterable[str], region: str, images: KnownImages
+) -> tuple[KnownImage, ...]:
+    """Returns what is known of the images, in their order."""
+    found = (images.get((image_id, region)) for image_id in image_ids)
+    return tuple(image for image in found if image is not None)
+
+
+def _finding(
+    key: FindingKey, occurrences: Iterable[Occurrence], policy: Policy, images: KnownImages
+) -> Finding:
+    ordered = sorted(occurrences, key=lambda occurrence: occurrence.recency, reverse=True)
+    request = ordered[0].search.request
+    image_ids = sorted({image for o in ordered for image in o.launch.image_ids})
+    launched = LaunchedImages(
+        image_count=len(image_ids), known=known_among(image_ids, key.region, images)
+    )
+    return Finding(
+        key=key,
+        reasons=judge(request, policy, account_id=key.account_id).reasons,
+        steps=score(request, policy, account_id=key.account_id, images=launched),
+        occurrences=tuple(ordered),
+        rule_revision=policy.rule.revision,
+    )

@@ -1,0 +1,227 @@
+"""How likely, how sure, and what the rule sets aside. RULE.md sections 7 and 9."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from msgspec import Struct
+
+from amiguard_core.clients import client_of
+from amiguard_core.events import Launch, Search, SearchRequest
+from amiguard_core.families import families_of
+from amiguard_core.findings import ScoreStep, Suppression
+from amiguard_core.judge import NAME_FILTER, is_bounded, searched_values
+from amiguard_core.patterns import Pattern, covers, matches
+from amiguard_core.policy import AllowlistEntry, KnownImage, Mode, Policy
+
+BASE_SCORE = 50
+PUBLIC_SCORE = 85
+TRUSTED_CEILING = 10
+MAX_SCORE = 100
+BROAD_BELOW = 4
+"""Literal characters before the first wildcard that make a pattern narrow enough."""
+
+_CONFIDENCE_BY_GAP = (
+    (timedelta(seconds=60), 90),
+    (timedelta(minutes=5), 75),
+    (timedelta(minutes=15), 60),
+)
+_CONFIDENCE_BEYOND = 40
+_OTHER_CLIENT_PENALTY = 20
+_INDIRECT_CONFIDENCE = 5
+
+
+class LaunchedImages(Struct, frozen=True):
+    """What is known of the images that one finding's launches started."""
+
+    image_count: int
+    known: tuple[KnownImage, ...] = ()
+
+
+class _Steps:
+    """The score so far and the steps that led to it."""
+
+    def __init__(self) -> None:
+        self.steps: list[ScoreStep] = []
+
+    def add(
+        self, code: str, score: int, message: str, *, entry: AllowlistEntry | None = None
+    ) -> None:
+        clamped = max(0, min(MAX_SCORE, score))
+        self.steps.append(ScoreStep(code, clamped, message, entry.name if entry else None))
+
+    @property
+    def score(self) -> int:
+        return self.steps[-1].score
+
+
+def score(
+    request: SearchRequest,
+    policy: Policy,
+    *,
+    account_id: str,
+    images: LaunchedImages,
+) -> tuple[ScoreStep, ...]:
+    """Returns the steps to the likelihood of an unsafe search; the last one holds the score."""
+    steps = _Steps()
+    steps.add("BASE", BASE_SCORE, "An image is looked up by name without saying whose it may be.")
+    names = _parse(request.values_of(NAME_FILTER))
+    _score_patterns(steps, request, names, policy)
+    _score_filters(steps, request, policy)
+    _score_organization(steps, names, policy, account_id)
+    _score_images(steps, names, policy, account_id, images)
+    return tuple(steps.steps)
+
+
+def _parse(values: Iterable[str]) -> list[Pattern]:
+    return [Pattern.parse(value) for value in values]
+
+
+def _score_patterns(
+    steps: _Steps, request: SearchRequest, names: Sequence[Pattern], policy: Policy
+) -> None:
+    families = [family for name in names for family in families_of(name, policy.public_patterns)]
+    if families:
+        publishers = ", ".join(
+            sorted({family.publisher or "rule configuration" for family in families})
+        )
+        steps.add(
+            "PUBLIC_NAME_FAMILY",
+            PUBLIC_SCORE,
+            f"A searched pattern can match well-known public image names ({publishers}).",
+        )
+    searched = _parse(searched_values(request, mode=policy.rule.mode))
+    wild = [pattern for pattern in searched if pattern.has_wildcard]
+    if any(pattern.literal_prefix_length < BROAD_BELOW for pattern in wild):
+        steps.add(
+            "BROAD_PATTERN",
+            steps.score + 10,
+            f"A pattern has fewer than {BROAD_BELOW} characters before its first wildcard.",
+        )
+    if searched and not wild:
+        steps.add(
+            "EXACT_NAME",
+            steps.score - 10,
+            "Only exact names are searched; names are unique per owner only.",
+        )
+
+
+def _score_filters(steps: _Steps, request: SearchRequest, policy: Policy) -> None:
+    if policy.rule.mode is Mode.DOCUMENTED and is_bounded(request):
+        steps.add(
+            "BOUNDED_FILTER",
+            steps.score - 25,
+            "Another filter bounds the answer to images that this account or AWS marked.",
+        )
+    if request.values_of("is-public") == ("false",):
+        steps.add("PRIVATE_ONLY", steps.score - 15, "Public images are left out.")
+    if request.values_of("product-code"):
+        steps.add(
+            "PRODUCT_CODE", steps.score - 20, "The image must carry a Marketplace product code."
+        )
+
+
+def _score_organization(
+    steps: _Steps, names: Sequence[Pattern], policy: Policy, account_id: str
+) -> None:
+    covering: list[AllowlistEntry] = []
+    for name in names:
+        entry = next(
+            (
+                entry
+                for entry, wider in policy.organization_patterns
+                if entry.applies_in(account_id) and covers(wider, name)
+            ),
+            None,
+        )
+        if entry is None:
+            return
+        covering.append(entry)
+    if covering:
+        steps.add(
+            "ORGANIZATION_PATTERN",
+            min(steps.score, TRUSTED_CEILING),
+            "Every searched pattern is covered by a pattern that only the organization uses.",
+            entry=covering[0],
+        )
+
+
+def _score_images(
+    steps: _Steps,
+    names: Sequence[Pattern],
+    policy: Policy,
+    account_id: str,
+    images: LaunchedImages,
+) -> None:
+    owned = [image for image in images.known if image.owner_account_id or image.owner_alias]
+    trusts = [_trust(image, policy, account_id) for image in owned]
+    if images.image_count and len(owned) == images.image_count and all(t.trusted for t in trusts):
+        steps.add(
+            "TRUSTED_IMAGE",
+            min(steps.score, TRUSTED_CEILING),
+            "Every image launched belongs to a trusted owner.",
+            entry=next((trust.entry for trust in trusts if trust.entry), None),
+        )
+    strangers = [
+        image
+        for image, trust in zip(owned, trusts, strict=True)
+        if not trust.trusted and _is_searched(image, names)
+    ]
+    if strangers:
+        first = min(strangers, key=lambda image: image.image_id)
+        steps.add(
+            "STRANGER_IMAGE",
+            MAX_SCORE,
+            f"{first.image_id} was launched, which belongs to "
+            f"{first.owner_account_id or first.owner_alias} and has a searched name.",
+        )
+
+
+class _Trust(Struct, frozen=True):
+    trusted: bool
+    entry: AllowlistEntry | None = None
+
+
+def _trust(image: KnownImage, policy: Policy, account_id: str) -> _Trust:
+    for owner in (image.owner_alias, image.owner_account_id):
+        entry = owner and policy.trusting_entry(owner, account_id=account_id)
+        if entry:
+            return _Trust(trusted=True, entry=entry)
+    return _Trust(trusted=image.owner_account_id == account_id)
+
+
+def _is_searched(image: KnownImage, names: Iterable[Pattern]) -> bool:
+    name = image.image_name
+    return name is not None and any(matches(pattern, name) for pattern in names)
+
+
+def confidence(search: Search, launch: Launch, *, known: Iterable[KnownImage] = ()) -> int:
+    """Returns how sure it is, 0 to 100, that the launch used the search's answer.
+
+    `known` are the known images among those launched.
+    """
+    named = [image for image in known if image.image_name is not None]
+    if named:
+        names = _parse(search.request.values_of(NAME_FILTER))
+        return MAX_SCORE if any(_is_searched(image, names) for image in named) else 0
+    if launch.through_parameter or search.request.parameters_omitted:
+        return _INDIRECT_CONFIDENCE
+    gap = launch.origin.event_time - search.origin.event_time
+    start = next((sure for limit, sure in _CONFIDENCE_BY_GAP if gap <= limit), _CONFIDENCE_BEYOND)
+    if client_of(search.origin.user_agent) != client_of(launch.origin.user_agent):
+        start -= _OTHER_CLIENT_PENALTY
+    return start
+
+
+def suppression(search: Search) -> Suppression | None:
+    """Returns why the rule sets an occurrence of this search aside; None when it does not.
+
+    Packer before amazon plugin 1.2.4 looks its new image's own name up to see that it is free.
+    The user agent is the caller's to choose, so it never suffices alone.
+    """
+    names = _parse(search.request.values_of(NAME_FILTER))
+    exact = bool(names) and not any(name.has_wildcard for name in names)
+    if exact and "packer" in search.origin.user_agent.lower():
+        return Suppression.PACKER_PREVALIDATION
+    return None
