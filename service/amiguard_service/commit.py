@@ -1,0 +1,188 @@
+"""One transaction that takes batches in: records, occurrences, findings, change log."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from amiguard_core.correlate import pair, unique
+from amiguard_core.events import Launch, Search
+from amiguard_core.findings import Occurrence
+from amiguard_core.judge import is_candidate
+from amiguard_core.pipeline import join, occur
+from amiguard_core.policy import Policy
+from amiguard_core.score import LaunchedImages
+from amiguard_service.intake import Arrival, Intake, Outcome
+from amiguard_service.ledger import (
+    Change,
+    FindingRow,
+    add_occurrences,
+    change_of,
+    loses_its_confidence,
+    open_finding,
+)
+from amiguard_service.store import findings as finding_store
+from amiguard_service.store import occurrences as occurrence_store
+from amiguard_service.store import pending
+from amiguard_service.store.occurrences import OccurrenceKey, key_of
+from amiguard_service.store.pending import Span, WaitingKey, WaitingKind, WaitingRow
+from amiguard_service.store.rejections import insert_rejections
+
+_NOTHING_KNOWN = LaunchedImages(image_count=0)
+
+
+def commit(
+    connection: Connection, intake: Intake, policy: Policy, *, now: datetime
+) -> list[Outcome]:
+    """Stores batches with everything they cause; the caller holds the locks of their lanes."""
+    known = pending.fetch_known(connection, intake.arrivals)
+    fresh = {key: arrival for key, arrival in intake.arrivals.items() if key not in known}
+    rows = [_waiting_row(key, arrival) for key, arrival in fresh.items()]
+    pending.insert_records(connection, rows, arrival_time=now)
+    occurrences = _pair_fresh(connection, fresh, policy)
+    changes = _changes(connection, occurrences)
+    write_changes(connection, changes, policy, now=now)
+    insert_rejections(
+        connection,
+        [(b.source, rejection) for b in intake.batches for rejection in b.decoded.rejections],
+        arrival_time=now,
+    )
+    return intake.outcomes(known, _touched(intake, fresh, changes))
+
+
+def _waiting_row(key: WaitingKey, arrival: Arrival) -> WaitingRow:
+    record = arrival.record
+    if isinstance(record, Launch):
+        kind = WaitingKind.LAUNCH
+    elif is_candidate(record.request):
+        kind = WaitingKind.CANDIDATE_SEARCH
+    else:
+        kind = WaitingKind.SAFE_SEARCH
+    return WaitingRow(
+        key=key,
+        region=record.origin.region,
+        kind=kind,
+        event_time=record.origin.event_time,
+        body=arrival.body,
+    )
+
+
+def _pair_fresh(
+    connection: Connection, fresh: Mapping[WaitingKey, Arrival], policy: Policy
+) -> list[Occurrence]:
+    """Returns the occurrences in which a fresh record takes part."""
+    records = {
+        arrival.record: key
+        for key, arrival in fresh.items()
+        if isinstance(arrival.record, Launch) or is_candidate(arrival.record.request)
+    }
+    partners = pending.fetch_spans(connection, _spans(records, policy.rule.window))
+    return [
+        occur(search, launch)
+        for search, launch in pair(*unique([*records, *partners]), policy)
+        if search in records or launch in records
+    ]
+
+
+def _spans(records: Mapping[Search | Launch, WaitingKey], window: timedelta) -> list[Span]:
+    """Returns where partners can be: launches after a search, searches before a launch."""
+    spans: defaultdict[tuple[str, str, str, WaitingKind], list[tuple[datetime, datetime]]]
+    spans = defaultdict(list)
+    for record, key in records.items():
+        line = (key.account_id, key.lane, record.origin.region)
+        time = record.origin.event_time
+        if isinstance(record, Search):
+            spans[*line, WaitingKind.LAUNCH].append((time, time + window))
+        else:
+            spans[*line, WaitingKind.CANDIDATE_SEARCH].append((time - window, time))
+    return [
+        Span(*line, start=start, end=end)
+        for line, times in spans.items()
+        for start, end in _merged(times)
+    ]
+
+
+def _merged(times: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """Returns the same stretches of time without overlaps, so that nothing is read twice."""
+    merged: list[tuple[datetime, datetime]] = []
+    for start, end in sorted(times):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _changes(connection: Connection, occurrences: Iterable[Occurrence]) -> list[Change]:
+    """Returns what is new in occurrences, against those stored."""
+    joined: dict[OccurrenceKey, Occurrence] = {}
+    for occurrence in occurrences:
+        key = key_of(occurrence)
+        joined[key] = join(joined[key], occurrence) if key in joined else occurrence
+    stored = occurrence_store.fetch_occurrences(connection, joined)
+    changes = (change_of(occurrence, stored.get(key)) for key, occurrence in joined.items())
+    return [change for change in changes if change is not None]
+
+
+def write_changes(
+    connection: Connection, changes: Sequence[Change], policy: Policy, *, now: datetime
+) -> None:
+    """Stores occurrences and the findings they make or change."""
+    if not changes:
+        return
+    occurrence_store.write_changes(connection, changes)
+    by_finding: defaultdict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        by_finding[change.occurrence.key.finding_id()].append(change)
+    known = finding_store.fetch_rows(connection, by_finding)
+    opened = [
+        open_finding(by_finding[finding_id], policy, images=_NOTHING_KNOWN, now=now)
+        for finding_id in by_finding.keys() - known.keys()
+    ]
+    grown = [_grow(connection, row, by_finding[i], policy, now) for i, row in known.items()]
+    finding_store.insert_rows(connection, opened)
+    finding_store.update_rows(connection, grown)
+    finding_store.add_images(
+        connection,
+        (
+            (finding_id, image_id)
+            for finding_id, changes in by_finding.items()
+            for change in changes
+            for image_id in change.occurrence.launch.image_ids
+        ),
+    )
+    finding_store.log_changes(connection, by_finding, now=now)
+
+
+def _grow(
+    connection: Connection,
+    row: FindingRow,
+    changes: Sequence[Change],
+    policy: Policy,
+    now: datetime,
+) -> FindingRow:
+    remaining = None
+    if loses_its_confidence(row, changes):
+        remaining = occurrence_store.greatest_confidence(
+            connection, account_id=row.key.account_id, finding_id=row.finding_id
+        )
+    return add_occurrences(
+        row, changes, policy, images=_NOTHING_KNOWN, now=now, remaining_confidence=remaining
+    )
+
+
+def _touched(
+    intake: Intake, fresh: Mapping[WaitingKey, Arrival], changes: Iterable[Change]
+) -> list[set[str]]:
+    """Returns, for each batch, the findings that its fresh records opened or added to."""
+    batch_of = {arrival.record: arrival.batch_index for arrival in fresh.values()}
+    touched: list[set[str]] = [set() for _ in intake.batches]
+    for change in changes:
+        occurrence = change.occurrence
+        for record in (occurrence.search, occurrence.launch):
+            if record in batch_of:
+                touched[batch_of[record]].add(occurrence.key.finding_id())
+    return touched

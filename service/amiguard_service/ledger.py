@@ -1,0 +1,177 @@
+"""What a finding becomes when occurrences join it: values in, values out, no SQL and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from amiguard_core.clients import client_of
+from amiguard_core.events import SearchRequest
+from amiguard_core.findings import FindingKey, Occurrence, ScoreStep
+from amiguard_core.judge import judge
+from amiguard_core.pipeline import join
+from amiguard_core.policy import Policy
+from amiguard_core.score import LaunchedImages, score
+from amiguard_service.stored import Disposition, State
+
+
+class Change(Struct, frozen=True):
+    """An occurrence that is new, or another than `before`: a later search, a fuller copy."""
+
+    occurrence: Occurrence
+    before: Occurrence | None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the launch had no occurrence in this finding yet."""
+        return self.before is None
+
+
+class FindingRow(Struct, frozen=True):
+    """One finding as its row holds it: what the lists of occurrences and images do not say."""
+
+    key: FindingKey
+    request: SearchRequest
+    reasons: tuple[str, ...]
+    steps: tuple[ScoreStep, ...]
+    client: str
+    confidence: int
+    occurrence_count: int
+    unsuppressed_count: int
+    first_launch_time: datetime
+    last_launch_time: datetime
+    last_launch_event_id: str
+    rule_revision: int
+    state: State
+    create_time: datetime
+    update_time: datetime
+    change_count: int = 1
+    suppression: str | None = None
+    disposition: Disposition | None = None
+    assignee: str = ""
+    accept_until_time: datetime | None = None
+
+    @property
+    def finding_id(self) -> str:
+        """The id that the key gives."""
+        return self.key.finding_id()
+
+    @property
+    def score(self) -> int:
+        """The likelihood as a number."""
+        return self.steps[-1].score
+
+
+def change_of(occurrence: Occurrence, before: Occurrence | None) -> Change | None:
+    """Returns the change that an occurrence makes; None when it says nothing new.
+
+    The later search and the fuller copy of the launch win, so the order of arrival is of no
+    account.
+    """
+    if before is not None:
+        occurrence = join(before, occurrence)
+        if (occurrence.search, occurrence.launch) == (before.search, before.launch):
+            return None
+    return Change(occurrence=occurrence, before=before)
+
+
+def loses_its_confidence(row: FindingRow, changes: Sequence[Change]) -> bool:
+    """Says whether the greatest confidence may have been that of an occurrence that lost some."""
+    return any(
+        change.before is not None
+        and change.before.confidence == row.confidence
+        and change.occurrence.confidence < change.before.confidence
+        for change in changes
+    )
+
+
+def open_finding(
+    changes: Sequence[Change], policy: Policy, *, images: LaunchedImages, now: datetime
+) -> FindingRow:
+    """Returns the finding that the first occurrences of a key make."""
+    first = changes[0].occurrence
+    request = first.search.request
+    row = FindingRow(
+        key=first.key,
+        request=request,
+        reasons=(),
+        steps=(),
+        client="",
+        confidence=0,
+        occurrence_count=0,
+        unsuppressed_count=0,
+        first_launch_time=first.launch.origin.event_time,
+        last_launch_time=first.launch.origin.event_time,
+        last_launch_event_id="",
+        rule_revision=policy.rule.revision,
+        state=State.OPEN,
+        create_time=now,
+        update_time=now,
+        change_count=0,
+    )
+    return add_occurrences(row, changes, policy, images=images, now=now)
+
+
+def add_occurrences(
+    row: FindingRow,
+    changes: Sequence[Change],
+    policy: Policy,
+    *,
+    images: LaunchedImages,
+    now: datetime,
+    remaining_confidence: int | None = None,
+) -> FindingRow:
+    """Returns the finding after changes to its occurrences, judged by the policy.
+
+    `remaining_confidence` is the greatest of all occurrences, needed where `loses_its_confidence`.
+    """
+    account_id = row.key.account_id
+    latest = max(changes, key=lambda change: change.occurrence.recency).occurrence
+    is_latest = latest.recency >= (row.last_launch_time, row.last_launch_event_id)
+    if remaining_confidence is None:
+        remaining_confidence = row.confidence
+    unsuppressed = row.unsuppressed_count + sum(
+        (change.occurrence.suppression is None)
+        - (change.before is not None and change.before.suppression is None)
+        for change in changes
+    )
+    times = [change.occurrence.launch.origin.event_time for change in changes]
+    grown = replace(
+        row,
+        reasons=judge(row.request, policy, account_id=account_id).reasons,
+        steps=score(row.request, policy, account_id=account_id, images=images),
+        client=client_of(latest.search.origin.user_agent) if is_latest else row.client,
+        confidence=max(remaining_confidence, *(c.occurrence.confidence for c in changes)),
+        occurrence_count=row.occurrence_count + sum(change.is_new for change in changes),
+        unsuppressed_count=unsuppressed,
+        first_launch_time=min(row.first_launch_time, *times),
+        last_launch_time=latest.recency[0] if is_latest else row.last_launch_time,
+        last_launch_event_id=latest.recency[1] if is_latest else row.last_launch_event_id,
+        suppression=None if unsuppressed else _suppression(row, changes),
+        rule_revision=policy.rule.revision,
+        update_time=now,
+        change_count=row.change_count + 1,
+    )
+    return _move(grown, changes, now=now)
+
+
+def _suppression(row: FindingRow, changes: Sequence[Change]) -> str | None:
+    codes = [change.occurrence.suppression for change in changes]
+    return next((code for code in codes if code is not None), row.suppression)
+
+
+def _move(row: FindingRow, changes: Sequence[Change], *, now: datetime) -> FindingRow:
+    """Returns the finding in the state that its new occurrences put it in (RULE.md section 6)."""
+    if row.state in {State.OPEN, State.SUPPRESSED}:
+        return replace(row, state=State.OPEN if row.unsuppressed_count else State.SUPPRESSED)
+    recurs = any(change.is_new and change.occurrence.suppression is None for change in changes)
+    if row.state is not State.CLOSED or not recurs:
+        return row
+    if row.disposition is Disposition.RISK_ACCEPTED and (
+        row.accept_until_time is None or now < row.accept_until_time
+    ):
+        return row
+    return replace(row, state=State.OPEN, disposition=None, accept_until_time=None)

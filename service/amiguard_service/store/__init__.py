@@ -1,0 +1,1 @@
+"""Everything that is SQL: tables, engines, and one function a statement."""

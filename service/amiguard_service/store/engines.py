@@ -1,0 +1,215 @@
+"""Connections, and transactions: how they begin and end, and when they are tried again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from hashlib import blake2b
+from typing import Any, Final, TypeVar
+
+import sqlalchemy
+from sqlalchemy import URL, BigInteger, Connection, Integer, bindparam, event, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import StaticPool
+
+from amiguard_service.store.errors import StoreConflictError, StoreError, StoreUnavailableError
+
+T = TypeVar("T")
+
+POSTGRESQL: Final = "postgresql"
+SQLITE: Final = "sqlite"
+
+MAX_ATTEMPTS: Final = 5
+LOCK_COUNT: Final = 1_024
+"""Locks that all lanes share on PostgreSQL: a transaction that takes every one of them still fits
+the lock table of a server with default settings."""
+
+_BUSY_TIMEOUT_MS: Final = 30_000
+_LANE_LOCK_CLASS: Final = 0x616D69
+_CHANGE_LOG_LOCK: Final = 0x616D6A
+_TRY_AGAIN: Final = {"40001", "40P01", "55P03", "23505"}
+"""Serialization failure, deadlock, lock timeout, and a row that another transaction made first."""
+_UNAVAILABLE_CLASSES: Final = {"08", "53", "57", "58"}
+"""PostgreSQL's error classes for lost connections, lack of resources, shutdown, and I/O."""
+_READ_ONLY: Final = "25006"
+_SQLITE_UNAVAILABLE: Final = ("locked", "full", "readonly", "disk i/o", "unable to open")
+
+_KEYS: Final = bindparam("keys", type_=ARRAY(Integer))
+_LOCK_LANES: Final = select(
+    func.pg_advisory_xact_lock(
+        _LANE_LOCK_CLASS, func.unnest(_KEYS).table_valued("key").render_derived(name="k").c.key
+    )
+)
+_LOCK_CHANGE_LOG: Final = select(func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger)))
+
+
+class Database:
+    """One database: short transactions to read, and to write under the locks of lanes.
+
+    Safe to use from any thread. Transactions that write are one at a time on SQLite; on PostgreSQL
+    they run side by side unless they share a lane, whichever server they come from.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 4) -> None:
+        """Makes the pool; connects to nothing yet. Raises StoreError for an unusable URL."""
+        parsed = _parse_url(url)
+        self.backend = parsed.get_backend_name()
+        self.engine = _make_engine(parsed, pool_size)
+        self.writer_count = pool_size if self.backend == POSTGRESQL else 1
+        self._one_writer: AbstractContextManager[Any] = nullcontext()
+        self._one_reader: AbstractContextManager[Any] = nullcontext()
+        if self.backend == SQLITE:
+            self._one_writer = threading.RLock()
+        if isinstance(self.engine.pool, StaticPool):
+            self._one_reader = self._one_writer
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Returns what `work` makes of one transaction that sees one state of the database."""
+        with self._one_reader:
+            return _attempt(work, begin=self._begin_read)
+
+    def write(self, work: Callable[[Connection], T], *, lanes: Iterable[tuple[str, str]] = ()) -> T:
+        """Returns what `work` makes of one transaction, which is committed when this returns.
+
+        While it runs nobody else writes to these lanes, each an account and a lane of it. `work`
+        may run more than once: a transaction that collides is rolled back and tried again.
+        """
+        keys = sorted({_lock_of(account, lane) for account, lane in lanes})
+
+        @contextmanager
+        def begin() -> Iterator[Connection]:
+            with self.engine.connect() as connection, connection.begin():
+                if keys and self.backend == POSTGRESQL:
+                    connection.execute(_LOCK_LANES, {"keys": keys})
+                yield connection
+
+        with self._one_writer:
+            return _attempt(work, begin=begin)
+
+    @contextmanager
+    def _begin_read(self) -> Iterator[Connection]:
+        with self.engine.connect() as plain:
+            if self.backend == POSTGRESQL:
+                connection = plain.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            else:
+                connection = plain.execution_options(amiguard_begin="BEGIN")
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()
+
+
+def lock_change_log(connection: Connection) -> None:
+    """Makes this transaction the only one that appends to the change log until it ends.
+
+    Ids are taken before the commit; without the lock a reader could pass a row that commits late.
+    SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name == POSTGRESQL:
+        connection.execute(_LOCK_CHANGE_LOG, {"key": _CHANGE_LOG_LOCK})
+
+
+def _lock_of(account_id: str, lane: str) -> int:
+    digest = blake2b(f"{account_id}\0{lane}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % LOCK_COUNT
+
+
+def _parse_url(text: str) -> URL:
+    try:
+        url = make_url(text)
+        name = url.get_backend_name()
+    except ArgumentError:
+        raise StoreError(
+            "database: got a text that is no URL, wanted sqlite:///PATH or postgresql://..."
+        ) from None
+    if name == POSTGRESQL:
+        return url.set(drivername="postgresql+psycopg")
+    if name == SQLITE:
+        return url.set(drivername="sqlite+pysqlite")
+    raise StoreError(f"database: got {name}://, wanted sqlite:///PATH or postgresql://...")
+
+
+def _make_engine(url: URL, pool_size: int) -> sqlalchemy.Engine:
+    if url.get_backend_name() == POSTGRESQL:
+        try:
+            return sqlalchemy.create_engine(
+                url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=30
+            )
+        except (NoSuchModuleError, ImportError):
+            raise StoreError(
+                "database: PostgreSQL needs the driver psycopg; install amiguard[postgres]"
+            ) from None
+    if url.database in {None, "", ":memory:"}:
+        engine = sqlalchemy.create_engine(
+            url, poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+    else:
+        engine = sqlalchemy.create_engine(url, pool_size=pool_size, max_overflow=pool_size)
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:
+    """Sets a connection up to keep what it acknowledges, and hands transactions to us."""
+    # The driver would begin a transaction as it sees fit; _begin_sqlite says which kind.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "cache_size = -65536",
+        "temp_store = MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Begins to write at once: a read that turns into a write fails whatever the timeout."""
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(options.get("amiguard_begin", "BEGIN IMMEDIATE"))
+
+
+def _attempt(
+    work: Callable[[Connection], T], *, begin: Callable[[], AbstractContextManager[Connection]]
+) -> T:
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        try:
+            with begin() as connection:
+                return work(connection)
+        except PoolTimeoutError as error:
+            raise StoreUnavailableError("every connection is busy") from error
+        except DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None)
+            if state in _TRY_AGAIN or (error.connection_invalidated and attempt == 1):
+                last = error
+                continue
+            if _is_unavailable(error, state):
+                raise StoreUnavailableError("the database is unavailable") from error
+            raise
+    raise StoreConflictError(f"the transaction collided {MAX_ATTEMPTS} times") from last
+
+
+def _is_unavailable(error: DBAPIError, state: str | None) -> bool:
+    if error.connection_invalidated:
+        return True
+    if state is not None:
+        return state[:2] in _UNAVAILABLE_CLASSES or state == _READ_ONLY
+    if not isinstance(error, sqlalchemy.exc.OperationalError):
+        return False
+    # psycopg gives no SQLSTATE where the server was never reached; SQLite never gives one.
+    text = str(error.orig).lower()
+    is_sqlite = type(error.orig).__module__.startswith("sqlite3")
+    return not is_sqlite or any(sign in text for sign in _SQLITE_UNAVAILABLE)

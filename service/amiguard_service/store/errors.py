@@ -1,0 +1,19 @@
+"""What the store can refuse, under one base. Driver texts stay in the cause, for the log."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Base of every error the store raises."""
+
+
+class SchemaError(StoreError):
+    """The database's schema is not the one this program works with."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached or cannot write now; the same call may succeed later."""
+
+
+class StoreConflictError(StoreError):
+    """The transaction kept colliding with others; the same call may succeed at once."""

@@ -1,0 +1,266 @@
+"""The rows of findings, and what hangs on them: images, patterns, labels and the change log."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    Connection,
+    Insert,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from amiguard_core.events import SearchRequest
+from amiguard_core.findings import FindingKey, ScoreStep
+from amiguard_core.judge import NAME_FILTER
+from amiguard_service.ledger import FindingRow
+from amiguard_service.store.engines import POSTGRESQL, lock_change_log
+from amiguard_service.store.occurrences import fetch_recent
+from amiguard_service.store.rows import encode_rows, rows_of
+from amiguard_service.store.schema import (
+    finding_changes,
+    finding_images,
+    finding_labels,
+    finding_patterns,
+    findings,
+)
+from amiguard_service.stored import (
+    MAX_IMAGE_IDS,
+    Disposition,
+    State,
+    StoredFinding,
+)
+
+_decode_request = msgspec.json.Decoder(SearchRequest).decode
+_decode_reasons = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_steps = msgspec.json.Decoder(tuple[ScoreStep, ...]).decode
+
+_KEY_FIELDS = ("account_id", "finding_id")
+_DOCUMENTS = ("request", "reasons", "steps")
+
+
+def fetch_rows(connection: Connection, finding_ids: Iterable[str]) -> dict[str, FindingRow]:
+    """Returns those of the findings that are stored, by id, locked until the transaction ends."""
+    keys = [{"account_id": account_of(i), "finding_id": i} for i in sorted(set(finding_ids))]
+    if not keys:
+        return {}
+    statement = _by_key(connection.dialect.name)
+    rows = connection.execute(statement, {"rows": encode_rows(keys)})
+    return {row.finding_id: _finding_row(row) for row in rows}
+
+
+def account_of(finding_id: str) -> str:
+    """Returns the account that a finding's id begins with."""
+    return finding_id.partition("-")[0]
+
+
+def insert_rows(connection: Connection, rows: Sequence[FindingRow]) -> None:
+    """Adds findings that are not stored yet, with the name patterns of their searches."""
+    if not rows:
+        return
+    connection.execute(insert(findings), [_values(row) for row in rows])
+    patterns = [
+        {"account_id": row.key.account_id, "finding_id": row.finding_id, "pattern": pattern}
+        for row in rows
+        for pattern in row.request.values_of(NAME_FILTER)
+    ]
+    if patterns:
+        connection.execute(insert(finding_patterns), patterns)
+
+
+def update_rows(connection: Connection, rows: Sequence[FindingRow]) -> None:
+    """Replaces what is stored of findings."""
+    if rows:
+        given = [{f"new_{k}": v for k, v in _values(row).items()} for row in rows]
+        connection.execute(_UPDATE, given)
+
+
+def add_images(connection: Connection, images: Iterable[tuple[str, str]]) -> None:
+    """Adds images, each with the id of a finding, that may be there already."""
+    values = [
+        {"account_id": account_of(finding_id), "finding_id": finding_id, "image_id": image_id}
+        for finding_id, image_id in sorted(set(images))
+    ]
+    if values:
+        connection.execute(_insert_missing(finding_images, connection.dialect.name), values)
+
+
+def log_changes(connection: Connection, finding_ids: Iterable[str], *, now: datetime) -> None:
+    """Appends to the change log. Done last: from here to the commit nobody else appends."""
+    values = [
+        {"change_time": now, "account_id": account_of(finding_id), "finding_id": finding_id}
+        for finding_id in sorted(finding_ids)
+    ]
+    if values:
+        lock_change_log(connection)
+        connection.execute(insert(finding_changes), values)
+
+
+def is_stored(connection: Connection, finding_id: str) -> bool:
+    """Says whether there is a finding of this id."""
+    found = select(findings.c.finding_id).where(
+        findings.c.account_id == account_of(finding_id), findings.c.finding_id == finding_id
+    )
+    return connection.execute(found).first() is not None
+
+
+def fetch_finding(connection: Connection, finding_id: str) -> StoredFinding | None:
+    """Returns one finding; None when it is not stored."""
+    statement = select(findings).where(
+        findings.c.account_id == account_of(finding_id), findings.c.finding_id == finding_id
+    )
+    rows = connection.execute(statement).all()
+    return next(iter(complete(connection, rows)), None)
+
+
+def complete(connection: Connection, rows: Sequence[Row[Any]]) -> list[StoredFinding]:
+    """Returns the findings of rows of the table, in their order, with what hangs on them."""
+    keys = encode_rows(
+        [{"account_id": row.account_id, "finding_id": row.finding_id} for row in rows]
+    )
+    if not rows:
+        return []
+    images: defaultdict[str, list[str]] = defaultdict(list)
+    for finding_id, image_id in connection.execute(
+        _children(finding_images, "image_id", connection.dialect.name), {"rows": keys}
+    ):
+        images[finding_id].append(image_id)
+    labels: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for finding_id, key, value in connection.execute(
+        _children(finding_labels, "key", connection.dialect.name, "value"), {"rows": keys}
+    ):
+        labels[finding_id][key] = value
+    stored = []
+    for row in rows:
+        finding = _finding_row(row)
+        stored.append(
+            StoredFinding(
+                finding_id=row.finding_id,
+                key=finding.key,
+                state=finding.state,
+                request=finding.request,
+                reasons=finding.reasons,
+                client=finding.client,
+                steps=finding.steps,
+                score=finding.score,
+                confidence=finding.confidence,
+                occurrence_count=finding.occurrence_count,
+                recent_occurrences=tuple(
+                    fetch_recent(connection, account_id=row.account_id, finding_id=row.finding_id)
+                ),
+                image_ids=tuple(images[row.finding_id][:MAX_IMAGE_IDS]),
+                first_launch_time=finding.first_launch_time,
+                last_launch_time=finding.last_launch_time,
+                rule_revision=finding.rule_revision,
+                create_time=finding.create_time,
+                update_time=finding.update_time,
+                etag=etag_of(finding),
+                suppression=finding.suppression,
+                disposition=finding.disposition,
+                assignee=finding.assignee,
+                labels=labels[row.finding_id],
+                accept_until_time=finding.accept_until_time,
+            )
+        )
+    return stored
+
+
+def etag_of(row: FindingRow) -> str:
+    """Returns a text that is another after every change."""
+    return f"{row.change_count:x}"
+
+
+def _values(row: FindingRow) -> dict[str, Any]:
+    return {
+        "account_id": row.key.account_id,
+        "finding_id": row.finding_id,
+        "region": row.key.region,
+        "actor_arn": row.key.actor_arn,
+        "fingerprint": row.key.fingerprint,
+        "request": msgspec.json.encode(row.request),
+        "reasons": msgspec.json.encode(row.reasons),
+        "steps": msgspec.json.encode(row.steps),
+        "score": row.score,
+    } | {name: getattr(row, name) for name in _PLAIN_FIELDS}
+
+
+def _finding_row(row: Row[Any]) -> FindingRow:
+    return FindingRow(
+        key=FindingKey(row.account_id, row.region, row.actor_arn, row.fingerprint),
+        request=_decode_request(row.request),
+        reasons=_decode_reasons(row.reasons),
+        steps=_decode_steps(row.steps),
+        state=State(row.state),
+        disposition=row.disposition and Disposition(row.disposition),
+        **{
+            name: getattr(row, name)
+            for name in _PLAIN_FIELDS
+            if name not in {"state", "disposition"}
+        },
+    )
+
+
+_PLAIN_FIELDS = tuple(
+    name for name in FindingRow.__struct_fields__ if name in findings.c and name not in _DOCUMENTS
+)
+"""The fields of a row that its columns hold as they are."""
+
+_UPDATE = (
+    update(findings)
+    .where(*(findings.c[name] == bindparam(f"new_{name}") for name in _KEY_FIELDS))
+    .values(
+        {
+            column.name: bindparam(f"new_{column.name}", type_=column.type)
+            for column in findings.c
+            if column.name not in _KEY_FIELDS
+        }
+    )
+)
+
+
+@lru_cache
+def _by_key(backend: str) -> Select[Any]:
+    given = rows_of(_KEY_FIELDS, backend)
+    statement = select(findings).select_from(
+        given.join(
+            findings,
+            (findings.c.account_id == given.c.account_id)
+            & (findings.c.finding_id == given.c.finding_id),
+        )
+    )
+    return statement.order_by(findings.c.finding_id).with_for_update(of=findings)
+
+
+@lru_cache
+def _children(table: Table, name: str, backend: str, *more: str) -> Select[Any]:
+    given = rows_of(_KEY_FIELDS, backend)
+    return (
+        select(table.c.finding_id, *(table.c[column] for column in (name, *more)))
+        .select_from(
+            given.join(
+                table,
+                (table.c.account_id == given.c.account_id)
+                & (table.c.finding_id == given.c.finding_id),
+            )
+        )
+        .order_by(table.c.finding_id, table.c[name])
+    )
+
+
+@lru_cache
+def _insert_missing(table: Table, backend: str) -> Insert:
+    if backend == POSTGRESQL:
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()

@@ -1,0 +1,184 @@
+"""The occurrences of findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+
+from amiguard_core.clients import client_of
+from amiguard_core.events import Launch, Search
+from amiguard_core.findings import Occurrence
+from amiguard_core.pipeline import occur
+from amiguard_service.ledger import Change
+from amiguard_service.store.rows import encode_rows, rows_of
+from amiguard_service.store.schema import occurrences
+from amiguard_service.stored import MAX_RECENT_OCCURRENCES, StoredOccurrence
+
+_decode_search = msgspec.json.Decoder(Search).decode
+_decode_launch = msgspec.json.Decoder(Launch).decode
+
+
+class OccurrenceKey(NamedTuple):
+    """Which occurrence: the key of its row."""
+
+    account_id: str
+    finding_id: str
+    launch_event_id: str
+
+
+def key_of(occurrence: Occurrence) -> OccurrenceKey:
+    """Returns the key of an occurrence's row."""
+    return OccurrenceKey(
+        occurrence.key.account_id,
+        occurrence.key.finding_id(),
+        occurrence.launch.origin.event_id,
+    )
+
+
+def fetch_occurrences(
+    connection: Connection, keys: Iterable[OccurrenceKey]
+) -> dict[OccurrenceKey, Occurrence]:
+    """Returns those of the occurrences that are stored."""
+    values = [key._asdict() for key in keys]
+    if not values:
+        return {}
+    statement = _by_key(connection.dialect.name)
+    return {
+        OccurrenceKey(row.account_id, row.finding_id, row.launch_event_id): _occurrence(row)
+        for row in connection.execute(statement, {"rows": encode_rows(values)})
+    }
+
+
+def _occurrence(row: Row[Any]) -> Occurrence:
+    """Returns an occurrence with the confidence it was stored with."""
+    return replace(
+        occur(_decode_search(row.search), _decode_launch(row.launch)), confidence=row.confidence
+    )
+
+
+def write_changes(connection: Connection, changes: Sequence[Change]) -> None:
+    """Adds the new occurrences, and attributes the others to their later searches."""
+    new = [_values(change.occurrence) for change in changes if change.is_new]
+    moved = [_values(change.occurrence) for change in changes if not change.is_new]
+    if new:
+        connection.execute(insert(occurrences), new)
+    if moved:
+        connection.execute(_MOVE, [{f"new_{name}": v for name, v in row.items()} for row in moved])
+
+
+def greatest_confidence(connection: Connection, *, account_id: str, finding_id: str) -> int:
+    """Returns the greatest confidence of a finding's occurrences."""
+    table = occurrences.c
+    greatest: int = connection.execute(
+        select(func.max(table.confidence)).where(
+            table.account_id == account_id, table.finding_id == finding_id
+        )
+    ).scalar_one()
+    return greatest
+
+
+def fetch_page(
+    connection: Connection,
+    *,
+    account_id: str,
+    finding_id: str,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> list[StoredOccurrence]:
+    """Returns occurrences of a finding, newest launch first, from just after a position."""
+    table = occurrences.c
+    recency = tuple_(table.launch_time, table.launch_event_id)
+    statement = (
+        select(occurrences)
+        .where(table.account_id == account_id, table.finding_id == finding_id)
+        .order_by(table.launch_time.desc(), table.launch_event_id.desc())
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(recency < tuple_(*after, types=_RECENCY_TYPES))
+    return [_stored(row) for row in connection.execute(statement)]
+
+
+def fetch_recent(
+    connection: Connection, *, account_id: str, finding_id: str
+) -> list[StoredOccurrence]:
+    """Returns the latest occurrences of a finding, newest launch first."""
+    return fetch_page(
+        connection,
+        account_id=account_id,
+        finding_id=finding_id,
+        after=None,
+        limit=MAX_RECENT_OCCURRENCES,
+    )
+
+
+def _values(occurrence: Occurrence) -> dict[str, Any]:
+    search, launch = occurrence.search, occurrence.launch
+    return key_of(occurrence)._asdict() | {
+        "launch_time": launch.origin.event_time,
+        "search_event_id": search.origin.event_id,
+        "search_time": search.origin.event_time,
+        "confidence": occurrence.confidence,
+        "suppression": occurrence.suppression,
+        "search": msgspec.json.encode(search),
+        "launch": msgspec.json.encode(launch),
+    }
+
+
+def _stored(row: Row[Any]) -> StoredOccurrence:
+    search, launch = _decode_search(row.search), _decode_launch(row.launch)
+    return StoredOccurrence(
+        search_event_id=row.search_event_id,
+        search_time=row.search_time,
+        launch_event_id=row.launch_event_id,
+        launch_time=row.launch_time,
+        principal_arn=launch.origin.principal_arn,
+        image_ids=launch.image_ids,
+        instance_ids=launch.instance_ids,
+        source_ip_address=launch.origin.source_ip_address,
+        user_agent=launch.origin.user_agent,
+        client=client_of(search.origin.user_agent),
+        launch_path=launch.path,
+        confidence=row.confidence,
+        suppression=row.suppression,
+    )
+
+
+@lru_cache
+def _by_key(backend: str) -> Select[Any]:
+    given = rows_of(OccurrenceKey._fields, backend)
+    table = occurrences.c
+    same = and_(*(table[name] == given.c[name] for name in OccurrenceKey._fields))
+    return select(occurrences).select_from(given.join(occurrences, same))
+
+
+_RECENCY_TYPES = (occurrences.c.launch_time.type, occurrences.c.launch_event_id.type)
+
+_MOVE = (
+    update(occurrences)
+    .where(*(occurrences.c[name] == bindparam(f"new_{name}") for name in OccurrenceKey._fields))
+    .values(
+        {
+            column.name: bindparam(f"new_{column.name}", type_=column.type)
+            for column in occurrences.c
+            if column.name not in OccurrenceKey._fields
+        }
+    )
+)

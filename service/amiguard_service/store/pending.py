@@ -1,0 +1,147 @@
+"""The waiting records: searches and launches that may still find a partner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Select, and_, insert, select
+
+from amiguard_core.events import Launch, Search
+from amiguard_service.store.rows import encode_rows, rows_of
+from amiguard_service.store.schema import to_micros, waiting_records
+
+_decode_search = msgspec.json.Decoder(Search).decode
+_decode_launch = msgspec.json.Decoder(Launch).decode
+
+
+class WaitingKind(IntEnum):
+    """What a waiting record can do. Only candidates and launches are ever looked for."""
+
+    SAFE_SEARCH = 0
+    """No policy makes it unsafe."""
+    CANDIDATE_SEARCH = 1
+    """Some policy makes it unsafe, be it the present one or not."""
+    LAUNCH = 2
+
+
+class WaitingKey(NamedTuple):
+    """Which record: the key of its row."""
+
+    account_id: str
+    lane: str
+    event_id: str
+    digest: str
+
+
+class WaitingRow(NamedTuple):
+    """One record that waits. `body` is the core's value as JSON."""
+
+    key: WaitingKey
+    region: str
+    kind: WaitingKind
+    event_time: datetime
+    body: bytes
+
+
+class Span(NamedTuple):
+    """Records of one kind, by one lane in one region, from a time to another, both included."""
+
+    account_id: str
+    lane: str
+    region: str
+    kind: WaitingKind
+    start: datetime
+    end: datetime
+
+
+def fetch_known(connection: Connection, keys: Iterable[WaitingKey]) -> set[WaitingKey]:
+    """Returns those of the records that wait already."""
+    values = [key._asdict() for key in keys]
+    if not values:
+        return set()
+    rows = connection.execute(_by_key(connection.dialect.name), {"rows": encode_rows(values)})
+    return {WaitingKey(*row) for row in rows}
+
+
+def insert_records(
+    connection: Connection, rows: Sequence[WaitingRow], *, arrival_time: datetime
+) -> None:
+    """Adds records, none of which waits yet."""
+    if not rows:
+        return
+    arrival = to_micros(arrival_time)
+    values = [
+        {
+            **row.key._asdict(),
+            "region": row.region,
+            "kind": int(row.kind),
+            "event_time": to_micros(row.event_time),
+            "arrival_time": arrival,
+            "body": row.body,
+        }
+        for row in rows
+    ]
+    connection.execute(_INSERT, values)
+
+
+def fetch_spans(connection: Connection, spans: Iterable[Span]) -> list[Search | Launch]:
+    """Returns the records in any of the spans; those in two of them twice."""
+    values = [
+        {
+            "account_id": span.account_id,
+            "lane": span.lane,
+            "region": span.region,
+            "kind": int(span.kind),
+            "start_time": to_micros(span.start),
+            "end_time": to_micros(span.end),
+        }
+        for span in spans
+    ]
+    if not values:
+        return []
+    rows = connection.execute(_by_span(connection.dialect.name), {"rows": encode_rows(values)})
+    return [_decode(row.kind, row.body) for row in rows]
+
+
+def _decode(kind: int, body: bytes) -> Search | Launch:
+    if kind == WaitingKind.LAUNCH:
+        return _decode_launch(body)
+    return _decode_search(body)
+
+
+_INSERT = insert(waiting_records)
+
+
+@lru_cache
+def _by_key(backend: str) -> Select[Any]:
+    given = rows_of(WaitingKey._fields, backend)
+    table = waiting_records.c
+    same = and_(*(table[name] == given.c[name] for name in WaitingKey._fields))
+    return select(*(table[name] for name in WaitingKey._fields)).select_from(
+        given.join(waiting_records, same)
+    )
+
+
+@lru_cache
+def _by_span(backend: str) -> Select[Any]:
+    given = rows_of(
+        ("account_id", "lane", "region"),
+        backend,
+        numbers=("kind", "start_time", "end_time"),
+    )
+    table = waiting_records.c
+    return select(table.kind, table.body).select_from(
+        given.join(
+            waiting_records,
+            (table.account_id == given.c.account_id)
+            & (table.lane == given.c.lane)
+            & (table.region == given.c.region)
+            & (table.kind == given.c.kind)
+            & table.event_time.between(given.c.start_time, given.c.end_time),
+        )
+    )

@@ -1,0 +1,99 @@
+"""Findings as they stand in the store, for whoever reads them out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from msgspec import Struct
+
+from amiguard_core.events import SearchRequest
+from amiguard_core.findings import FindingKey, Likelihood, ScoreStep
+from amiguard_core.judge import NAME_FILTER
+
+MAX_RECENT_OCCURRENCES = 20
+MAX_IMAGE_IDS = 100
+
+
+class State(StrEnum):
+    """Where a finding stands with its handlers."""
+
+    OPEN = "OPEN"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    CLOSED = "CLOSED"
+    SUPPRESSED = "SUPPRESSED"
+
+
+class Disposition(StrEnum):
+    """What a closed finding turned out to be."""
+
+    TRUE_POSITIVE = "TRUE_POSITIVE"
+    UNRELATED_LAUNCH = "UNRELATED_LAUNCH"
+    FALSE_POSITIVE = "FALSE_POSITIVE"
+    RISK_ACCEPTED = "RISK_ACCEPTED"
+
+
+class StoredOccurrence(Struct, frozen=True):
+    """One occurrence of a stored finding."""
+
+    search_event_id: str
+    search_time: datetime
+    launch_event_id: str
+    launch_time: datetime
+    principal_arn: str | None
+    image_ids: tuple[str, ...]
+    instance_ids: tuple[str, ...]
+    source_ip_address: str
+    user_agent: str
+    client: str
+    launch_path: str
+    confidence: int
+    suppression: str | None
+
+    @property
+    def gap(self) -> timedelta:
+        """The time from the search to the launch."""
+        return self.launch_time - self.search_time
+
+
+class StoredFinding(Struct, frozen=True):
+    """One finding as committed.
+
+    `recent_occurrences` holds the latest MAX_RECENT_OCCURRENCES, newest launch first; `image_ids`
+    the first MAX_IMAGE_IDS in order. `etag` changes with every change.
+    """
+
+    finding_id: str
+    key: FindingKey
+    state: State
+    request: SearchRequest
+    reasons: tuple[str, ...]
+    client: str
+    steps: tuple[ScoreStep, ...]
+    score: int
+    confidence: int
+    occurrence_count: int
+    recent_occurrences: tuple[StoredOccurrence, ...]
+    image_ids: tuple[str, ...]
+    first_launch_time: datetime
+    last_launch_time: datetime
+    rule_revision: int
+    create_time: datetime
+    update_time: datetime
+    etag: str
+    suppression: str | None = None
+    disposition: Disposition | None = None
+    assignee: str = ""
+    labels: Mapping[str, str] = {}
+    accept_until_time: datetime | None = None
+
+    @property
+    def search_names(self) -> tuple[str, ...]:
+        """The name patterns searched for."""
+        return self.request.values_of(NAME_FILTER)
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The likelihood as a band."""
+        return Likelihood.of_score(self.score)
