@@ -28,6 +28,17 @@ class LaunchPath(StrEnum):
     CREATE_LAUNCH_CONFIGURATION = "CreateLaunchConfiguration"
 
 
+def lane_of(arn: str) -> str:
+    """Returns what a principal and its actor have in common: the role's name, else the ARN."""
+    _, _, session = arn.partition(":assumed-role/")
+    if session:
+        return "role/" + session.partition("/")[0]
+    _, _, role = arn.partition(":role/")
+    if role:
+        return "role/" + role.rpartition("/")[2]
+    return arn
+
+
 class Origin(Struct, frozen=True, omit_defaults=True):
     """Which call this was: whose, where and when.
 
@@ -55,15 +66,7 @@ class Origin(Struct, frozen=True, omit_defaults=True):
         names nobody or no account, and so can never be correlated.
         """
         who = self.principal_arn or self.actor_arn
-        if who is None or self.account_id is None:
-            return None
-        _, _, session = who.partition(":assumed-role/")
-        if session:
-            return "role/" + session.partition("/")[0]
-        _, _, role = who.partition(":role/")
-        if role:
-            return "role/" + role.rpartition("/")[2]
-        return who
+        return None if who is None or self.account_id is None else lane_of(who)
 
 
 class SearchFilter(Struct, frozen=True):

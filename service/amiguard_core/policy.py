@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from amiguard_core.errors import PolicyError
 from amiguard_core.events import LaunchPath, Origin
-from amiguard_core.patterns import Pattern
+from amiguard_core.patterns import Pattern, covers
 
 MIN_WINDOW = timedelta(seconds=1)
 MAX_WINDOW = timedelta(hours=24)
@@ -133,12 +133,30 @@ class Policy(Struct, frozen=True, dict=True):
         return tuple(Pattern.parse(text) for text in self.rule.public_patterns)
 
     @cached_property
-    def organization_patterns(self) -> tuple[tuple[AllowlistEntry, Pattern], ...]:
-        """The organization-unique name patterns, parsed, in order of entry name."""
-        return tuple(
-            (entry, Pattern.parse(entry.subject))
-            for entry in _by_name(self.entries)
-            if entry.kind is EntryKind.ORGANIZATION_PATTERN
+    def _organization(self) -> dict[str, list[tuple[AllowlistEntry, Pattern]]]:
+        """The organization patterns, in order of entry name, by their literal prefixes."""
+        by_prefix: dict[str, list[tuple[AllowlistEntry, Pattern]]] = {}
+        for entry in _by_name(self.entries):
+            if entry.kind is EntryKind.ORGANIZATION_PATTERN:
+                pattern = Pattern.parse(entry.subject)
+                by_prefix.setdefault(pattern.prefix, []).append((entry, pattern))
+        return by_prefix
+
+    def covering_entry(self, name: Pattern, *, account_id: str | None) -> AllowlistEntry | None:
+        """Returns the entry, first by name, whose organization pattern covers a pattern.
+
+        What covers a pattern begins with a part of what that begins with, so that ten thousand
+        entries cost no more than the length of the pattern.
+        """
+        return min(
+            (
+                entry
+                for length in range(len(name.prefix) + 1)
+                for entry, wider in self._organization.get(name.prefix[:length], ())
+                if entry.applies_in(account_id) and covers(wider, name)
+            ),
+            key=lambda entry: entry.name,
+            default=None,
         )
 
     @cached_property

@@ -12,7 +12,7 @@ from amiguard_core.events import Launch, Search, SearchRequest
 from amiguard_core.families import families_of
 from amiguard_core.findings import ScoreStep, Suppression
 from amiguard_core.judge import NAME_FILTER, is_bounded, searched_values
-from amiguard_core.patterns import Pattern, covers, matches
+from amiguard_core.patterns import Pattern, matches
 from amiguard_core.policy import AllowlistEntry, KnownImage, Mode, Policy
 
 BASE_SCORE = 50
@@ -127,14 +127,7 @@ def _score_organization(
 ) -> None:
     covering: list[AllowlistEntry] = []
     for name in names:
-        entry = next(
-            (
-                entry
-                for entry, wider in policy.organization_patterns
-                if entry.applies_in(account_id) and covers(wider, name)
-            ),
-            None,
-        )
+        entry = policy.covering_entry(name, account_id=account_id)
         if entry is None:
             return
         covering.append(entry)

@@ -1,0 +1,191 @@
+"""What may stand in an allowlist, and what is amiss with one that does. RULE.md section 10."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+from amiguard_core.errors import PolicyError
+from amiguard_core.families import families_of
+from amiguard_core.patterns import Pattern, covers
+from amiguard_core.policy import (
+    MAX_NAME_LENGTH,
+    OWNER_ALIASES,
+    AllowlistEntry,
+    EntryKind,
+)
+
+MAX_ACCOUNTS = 1_000
+"""Accounts that one entry is scoped to: a scope that is longer is the whole organization."""
+_ACCOUNT = re.compile(r"[0-9]{12}")
+
+
+def check_entry(
+    entry: AllowlistEntry, *, public_patterns: Sequence[Pattern] = (), force: bool = False
+) -> None:
+    """Raises PolicyError, naming the field, for an entry that no allowlist may hold.
+
+    `public_patterns` are the further public families of the rule configuration. `force` lets an
+    organization pattern through that intersects a public family; nothing lets one through that
+    matches every name.
+    """
+    if entry.kind is EntryKind.TRUSTED_OWNER and entry.subject not in OWNER_ALIASES:
+        raise PolicyError(
+            entry.kind, got=repr(entry.subject), wanted="one of " + ", ".join(OWNER_ALIASES)
+        )
+    if entry.kind is EntryKind.TRUSTED_ACCOUNT:
+        _check_account(entry.kind, entry.subject)
+    if entry.kind is EntryKind.ORGANIZATION_PATTERN:
+        _check_pattern(entry, public_patterns, force=force)
+    if len(entry.account_ids) > MAX_ACCOUNTS:
+        raise PolicyError(
+            "account_ids",
+            got=f"{len(entry.account_ids)} accounts",
+            wanted=f"at most {MAX_ACCOUNTS}",
+        )
+    for index, account_id in enumerate(entry.account_ids):
+        _check_account(f"account_ids[{index}]", account_id)
+
+
+def _check_account(field: str, account_id: str) -> None:
+    if not _ACCOUNT.fullmatch(account_id):
+        raise PolicyError(field, got=repr(account_id[:64]), wanted="an account id of 12 digits")
+
+
+def _check_pattern(
+    entry: AllowlistEntry, public_patterns: Sequence[Pattern], *, force: bool
+) -> None:
+    text = entry.subject
+    if not 0 < len(text) <= MAX_NAME_LENGTH:
+        raise PolicyError(
+            entry.kind, got=f"{len(text)} characters", wanted=f"1 to {MAX_NAME_LENGTH}"
+        )
+    if not text.isprintable():
+        raise PolicyError(entry.kind, got="control characters", wanted="a name pattern")
+    pattern = Pattern.parse(text)
+    if pattern.is_match_all:
+        raise PolicyError(entry.kind, got="a pattern of every name", wanted="a narrower one")
+    families = families_of(pattern, public_patterns)
+    if families and not force:
+        first = families[0]
+        publisher = f" of {first.publisher}" if first.publisher else ""
+        raise PolicyError(
+            entry.kind,
+            got=f"a pattern that reaches the public names {first.pattern.text}{publisher}",
+            wanted="names that only the organization uses, or force",
+        )
+
+
+class Fault(StrEnum):
+    """What can be amiss with an entry."""
+
+    EXPIRED = "EXPIRED"
+    NEVER_MATCHED = "NEVER_MATCHED"
+    SHADOWED = "SHADOWED"
+    TOO_BROAD = "TOO_BROAD"
+    PUBLIC_NAMES = "PUBLIC_NAMES"
+
+
+class LintedEntry(Struct, frozen=True):
+    """An entry with what its history says."""
+
+    entry: AllowlistEntry
+    create_time: datetime
+    match_count: int
+
+
+class Remark(Struct, frozen=True):
+    """One thing amiss with one entry, for a person."""
+
+    entry: str
+    fault: Fault
+    message: str
+
+
+BROAD_BELOW = 4
+"""Literal characters of an organization pattern below which nobody can say whose names it means."""
+
+
+def lint(
+    entries: Iterable[LintedEntry],
+    *,
+    now: datetime,
+    unmatched_since: datetime,
+    public_patterns: Sequence[Pattern] = (),
+) -> list[Remark]:
+    """Returns what is amiss with entries, by entry name.
+
+    An entry that never matched is remarked on only if it was created before `unmatched_since`.
+    """
+    given = sorted(entries, key=lambda linted: linted.entry.name)
+    remarks = []
+    for linted in given:
+        entry = linted.entry
+        if entry.expire_time is not None and entry.expire_time <= now:
+            remarks.append(Remark(entry.name, Fault.EXPIRED, "It has expired and does nothing."))
+            continue
+        if not linted.match_count and linted.create_time < unmatched_since:
+            remarks.append(Remark(entry.name, Fault.NEVER_MATCHED, "It has never matched."))
+        wider = _wider(entry, (other.entry for other in given), now)
+        if wider is not None:
+            remarks.append(
+                Remark(entry.name, Fault.SHADOWED, f"{wider.name} covers all that it does.")
+            )
+        if entry.kind is EntryKind.ORGANIZATION_PATTERN:
+            remarks += _lint_pattern(entry, public_patterns)
+    return remarks
+
+
+def _lint_pattern(entry: AllowlistEntry, public_patterns: Sequence[Pattern]) -> list[Remark]:
+    pattern = Pattern.parse(entry.subject)
+    remarks = []
+    if pattern.has_wildcard and pattern.literal_count < BROAD_BELOW:
+        remarks.append(
+            Remark(
+                entry.name,
+                Fault.TOO_BROAD,
+                f"It has fewer than {BROAD_BELOW} literal characters.",
+            )
+        )
+    families = families_of(pattern, public_patterns)
+    if families:
+        names = ", ".join(family.pattern.text for family in families[:3])
+        remarks.append(
+            Remark(entry.name, Fault.PUBLIC_NAMES, f"It vouches for public names: {names}.")
+        )
+    return remarks
+
+
+def _wider(
+    entry: AllowlistEntry, others: Iterable[AllowlistEntry], now: datetime
+) -> AllowlistEntry | None:
+    for other in others:
+        lives_longer = other.expire_time is None or (
+            entry.expire_time is not None and other.expire_time >= entry.expire_time > now
+        )
+        if (
+            other.name != entry.name
+            and other.kind is entry.kind
+            and lives_longer
+            and _scope_covers(other, entry)
+            and _subject_covers(other, entry)
+            and not (_subject_covers(entry, other) and entry.name < other.name)
+        ):
+            return other
+    return None
+
+
+def _scope_covers(wider: AllowlistEntry, narrower: AllowlistEntry) -> bool:
+    if not wider.account_ids:
+        return True
+    return bool(narrower.account_ids) and set(narrower.account_ids) <= set(wider.account_ids)
+
+
+def _subject_covers(wider: AllowlistEntry, narrower: AllowlistEntry) -> bool:
+    if wider.kind is EntryKind.ORGANIZATION_PATTERN:
+        return covers(Pattern.parse(wider.subject), Pattern.parse(narrower.subject))
+    return wider.subject == narrower.subject
