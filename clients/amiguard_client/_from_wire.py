@@ -1,0 +1,135 @@
+"""Messages of the wire in, values out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
+
+from amiguard_client.values import (
+    Disposition,
+    EventReference,
+    Finding,
+    ImageSearch,
+    Likelihood,
+    Occurrence,
+    Remediation,
+    ScoreStep,
+    SearchFilter,
+    State,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from enum import StrEnum
+
+    from google.protobuf.message import Message
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from amiguard.v1 import finding_pb2 as wire
+
+_Kind = TypeVar("_Kind", bound="StrEnum")
+
+
+def finding_of(message: wire.Finding) -> Finding:
+    """Returns the value of a finding."""
+    return Finding(
+        name=message.name,
+        state=_member(State, message, "state"),
+        disposition=(_member(Disposition, message, "disposition") if message.disposition else None),
+        likelihood=_member(Likelihood, message, "likelihood"),
+        likelihood_score=message.likelihood_score,
+        confidence=message.confidence,
+        score_steps=tuple(_step_of(step) for step in message.score_steps),
+        account_id=message.account_id,
+        region=message.region,
+        actor_arn=message.actor_arn,
+        search=_search_of(message.search),
+        occurrence_count=message.occurrence_count,
+        recent_occurrences=tuple(occurrence_of(o) for o in message.recent_occurrences),
+        image_ids=tuple(message.image_ids),
+        first_launch_time=_time(message, "first_launch_time"),
+        last_launch_time=_time(message, "last_launch_time"),
+        remediation=_remediation_of(message.remediation),
+        suppression=message.suppression or None,
+        rule_revision=message.rule_revision,
+        assignee=message.assignee or None,
+        labels=_frozen(message.labels),
+        accept_until_time=_time(message, "accept_until_time"),
+        create_time=_time(message, "create_time"),
+        update_time=_time(message, "update_time"),
+        etag=message.etag,
+    )
+
+
+def occurrence_of(message: wire.Occurrence) -> Occurrence:
+    """Returns the value of an occurrence."""
+    return Occurrence(
+        search=_reference_of(message.search),
+        launch=_reference_of(message.launch),
+        gap=message.gap.ToTimedelta(),
+        principal_arn=message.principal_arn,
+        image_ids=tuple(message.image_ids),
+        instance_ids=tuple(message.instance_ids),
+        source_ip_address=message.source_ip_address,
+        user_agent=message.user_agent,
+        confidence=message.confidence,
+        launch_path=message.launch_path,
+        suppression=message.suppression or None,
+        client=message.client,
+    )
+
+
+def _search_of(message: wire.ImageSearch) -> ImageSearch:
+    return ImageSearch(
+        name_patterns=tuple(message.name_patterns),
+        other_filters=tuple(
+            SearchFilter(name=item.name, values=tuple(item.values))
+            for item in message.other_filters
+        ),
+        owners=tuple(message.owners),
+        reasons=tuple(message.reasons),
+        fingerprint=message.fingerprint,
+        client=message.client,
+    )
+
+
+def _reference_of(message: wire.EventReference) -> EventReference:
+    return EventReference(event_id=message.event_id, event_time=_time(message, "event_time"))
+
+
+def _step_of(message: wire.ScoreStep) -> ScoreStep:
+    return ScoreStep(
+        code=message.code,
+        score=message.score,
+        allowlist_entry=message.allowlist_entry or None,
+        message=message.message,
+    )
+
+
+def _remediation_of(message: wire.Remediation) -> Remediation:
+    return Remediation(
+        steps=tuple(message.steps),
+        fix_snippet=message.fix_snippet,
+        fix_language=message.fix_language,
+        suggested_owners=tuple(message.suggested_owners),
+    )
+
+
+def _time(message: Message, name: str) -> datetime | None:
+    if not message.HasField(name):
+        return None
+    stamp: Timestamp = getattr(message, name)
+    return stamp.ToDatetime(tzinfo=UTC)
+
+
+def _member(kind: type[_Kind], message: Message, field: str) -> _Kind:
+    """Returns the member a field holds, UNKNOWN for one that is new or never sent."""
+    enum = message.DESCRIPTOR.fields_by_name[field].enum_type
+    value = enum.values_by_number.get(getattr(message, field)) if enum is not None else None
+    name = value.name.removeprefix(f"{field.upper()}_") if value is not None else ""
+    return kind.__members__.get(name) or kind("UNKNOWN")
+
+
+def _frozen(labels: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(labels))

@@ -1,0 +1,1 @@
+"""The command line `amiguardctl`: the client library and the rule, for people and scripts."""

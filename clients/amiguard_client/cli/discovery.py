@@ -1,0 +1,79 @@
+"""Which files of a tree are CloudTrail log files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SUFFIXES = (".json", ".jsonl", ".ndjson")
+STDIN = "-"
+STDIN_NAME = "<stdin>"
+"""What rejections call standard input."""
+
+_OTHER_FEED = re.compile(r"CloudTrail-(Digest|Insight|NetworkActivity|.*Aggregated)")
+"""Folders that CloudTrail delivers beside the log files: what is in them holds no records."""
+
+
+@dataclass(slots=True)
+class Discovery:
+    """Log files found under paths, and what was wrong with the paths.
+
+    `on_problem` is told one line for each path that leads to no log file; `problem_count` counts
+    them, `skipped_count` the files of CloudTrail's other feeds.
+    """
+
+    on_problem: Callable[[str], None]
+    problem_count: int = 0
+    skipped_count: int = 0
+    _found_any: bool = field(default=False, init=False)
+
+    def find(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """Yields the log files under the paths: the paths in their order, a folder by names."""
+        for path in paths:
+            if path.is_dir():
+                self._found_any = False
+                yield from self._walk(path)
+                if not self._found_any:
+                    self.problem(f"{path}: no log file in this folder ({', '.join(SUFFIXES)})")
+            elif not path.exists():
+                self.problem(f"{path}: no such file or folder")
+            elif is_other_feed(path):
+                self.skipped_count += 1
+            else:
+                yield path
+
+    def problem(self, text: str) -> None:
+        """Reports that something cannot be read."""
+        self.problem_count += 1
+        self.on_problem(text)
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self.problem(f"{folder}: {error.strerror}")
+            return
+        for entry in entries:
+            path = folder / entry.name
+            # A link to a folder may lead back up, so links are followed to files alone.
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(path)
+            elif entry.is_file() and is_log_file(entry.name):
+                self._found_any = True
+                if is_other_feed(path):
+                    self.skipped_count += 1
+                else:
+                    yield path
+
+
+def is_log_file(name: str) -> bool:
+    """Says whether a file's name is that of a log file."""
+    return not name.startswith(".") and name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def is_other_feed(path: Path) -> bool:
+    """Says whether a file stands in a folder of a CloudTrail feed that holds no records."""
+    return any(_OTHER_FEED.fullmatch(part) for part in path.parts[:-1])

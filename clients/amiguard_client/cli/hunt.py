@@ -1,0 +1,165 @@
+"""`amiguardctl hunt`: the rule over log files, with no server and no database."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from amiguard_client.cli.discovery import STDIN, STDIN_NAME, Discovery
+from amiguard_client.cli.exits import FAILED, SOME_REJECTED
+from amiguard_client.cli.inputs import paths_argument, rejections_option
+from amiguard_client.cli.output import (
+    JSON,
+    NDJSON,
+    TABLE,
+    count_text,
+    say,
+    to_json,
+    write_list,
+    write_ndjson,
+    write_sheet,
+)
+from amiguard_client.cli.policy import policy_of, policy_options
+from amiguard_client.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from amiguard_client.cli.scan import Scan
+    from amiguard_core.findings import Finding
+    from amiguard_core.policy import Policy
+
+
+@click.command("hunt")
+@paths_argument
+@policy_options
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="COUNT",
+    help="Worker processes; as many as there are processors unless given.",
+)
+@rejections_option
+@click.option(
+    "-o",
+    "output",
+    type=click.Choice([TABLE, JSON, NDJSON]),
+    default=TABLE,
+    show_default=True,
+    help="A table, the JSON of `findings list`, or one finding a line.",
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    *,
+    jobs: int | None,
+    mode: str,
+    correlate_by: str,
+    window: timedelta,
+    launch_paths: tuple[str, ...],
+    show_rejections: int,
+    output: str,
+) -> None:
+    """Look for findings in log files, without a server.
+
+    PATH is a log file, a folder of them, or - for standard input, as with submit. What is found
+    is what a server would find with the same settings and an empty allowlist. Findings that the
+    rule sets aside are listed too, with the state SUPPRESSED.
+    """
+    policy = policy_of(
+        mode=mode, correlate_by=correlate_by, window=window, launch_paths=launch_paths
+    )
+    discovery = Discovery(on_problem=say)
+    scan = _scan(paths, policy, discovery, jobs=jobs)
+    findings = _find(scan, policy)
+    _write(findings, output)
+    _say_counts(scan, findings, discovery, show_rejections=show_rejections)
+    if discovery.problem_count:
+        ctx.exit(FAILED)
+    if scan.rejections:
+        ctx.exit(SOME_REJECTED)
+
+
+def _scan(
+    paths: tuple[Path, ...], policy: Policy, discovery: Discovery, *, jobs: int | None
+) -> Scan:
+    from amiguard_client.cli.scan import Scan
+    from amiguard_client.cli.workers import available_cpus, scan_all
+
+    files = list(discovery.find(path for path in paths if str(path) != STDIN))
+    found = Scan()
+    if any(str(path) == STDIN for path in paths):
+        _scan_stdin(found, policy)
+    with progress_bar(len(files)) as bar:
+        for file_count, scan in scan_all(
+            files, launch_paths=policy.rule.launch_paths, jobs=jobs or available_cpus()
+        ):
+            found.add(scan)
+            bar.advance(files=file_count, records=scan.record_count)
+    for name in found.empty:
+        say(f"{name}: empty, left out")
+    for problem in found.problems:
+        discovery.problem(problem)
+    return found
+
+
+def _scan_stdin(found: Scan, policy: Policy) -> None:
+    from amiguard_client.cli.scan import scan_stream
+    from amiguard_client.cli.stdin import spool
+
+    with spool(sys.stdin.buffer) as stream:
+        scan_stream(stream, found, name=STDIN_NAME, launch_paths=policy.rule.launch_paths)
+
+
+def _find(scan: Scan, policy: Policy) -> list[Finding]:
+    """Returns the findings, the likeliest first and the latest before others."""
+    from amiguard_core.pipeline import find
+
+    return sorted(
+        find(scan.searches, scan.launches, policy),
+        key=lambda finding: (finding.score, finding.latest.recency),
+        reverse=True,
+    )
+
+
+def _write(findings: list[Finding], output: str) -> None:
+    from amiguard_client.cli._convert import finding_message
+
+    messages = map(finding_message, findings)
+    if output == JSON:
+        write_list("findings", map(to_json, messages))
+    elif output == NDJSON:
+        write_ndjson(map(to_json, messages))
+    elif findings:
+        from amiguard_client._from_wire import finding_of
+        from amiguard_client.cli.views import finding_sheet
+
+        write_sheet(finding_sheet(map(finding_of, messages)))
+
+
+def _say_counts(
+    scan: Scan, findings: list[Finding], discovery: Discovery, *, show_rejections: int
+) -> None:
+    for rejected in scan.rejections[:show_rejections]:
+        say(f"rejected: {rejected.file}[{rejected.index}] {rejected.message}")
+    unnamed_count = len(scan.rejections) - show_rejections
+    if show_rejections and unnamed_count > 0:
+        say(f"... and {unnamed_count:,} more")
+    if discovery.skipped_count:
+        skipped = count_text(discovery.skipped_count, "file")
+        say(f"left out {skipped} of other CloudTrail feeds")
+    if scan.unidentified_count:
+        say(f"{scan.unidentified_count:,} of the searches and launches name nobody to correlate by")
+    counts = (
+        count_text(scan.file_count, "file"),
+        count_text(scan.record_count + len(scan.rejections), "record"),
+        count_text(len(scan.searches), "search", "searches"),
+        count_text(len(scan.launches), "launch", "launches"),
+        f"{len(scan.rejections):,} rejected",
+        count_text(len(findings), "finding"),
+    )
+    say("  ".join(counts))

@@ -1,0 +1,76 @@
+"""Which server, and how to reach it: the options every remote command shares."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from amiguard_client.client import Client
+
+DEFAULT_SERVER = "127.0.0.1:7443"
+"""Where a server serves unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server as named on the command line."""
+
+    target: str
+    is_insecure: bool | None
+    root_certificates: Path | None
+    certificate: Path | None
+    private_key: Path | None
+    token: str | None
+    timeout: timedelta
+
+    def connect(self) -> Client:
+        """Returns a client of the server, or ends the command with a usage error."""
+        from amiguard_client.channel import ClientCertificate, connect
+
+        files = (self.root_certificates, self.certificate, self.private_key)
+        is_insecure = self.is_insecure
+        if is_insecure is None:
+            is_insecure = is_loopback(self.target) and not any(files)
+        if is_insecure and any(files):
+            raise click.UsageError("got certificates with --insecure, wanted one or the other")
+        if (self.certificate is None) != (self.private_key is None):
+            raise click.UsageError("got one of --cert and --key, wanted both or none")
+        certificate = None
+        if self.certificate is not None and self.private_key is not None:
+            certificate = ClientCertificate(
+                chain=_read(self.certificate), private_key=_read(self.private_key)
+            )
+        return connect(
+            self.target,
+            insecure=is_insecure,
+            root_certificates=_read(self.root_certificates) if self.root_certificates else None,
+            client_certificate=certificate,
+            token=self.token,
+            timeout=self.timeout,
+        )
+
+
+def is_loopback(target: str) -> bool:
+    """Says whether a target never leaves this machine."""
+    if target.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = target.rpartition(":")[0] or target
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"cannot read {path}: {error.strerror}") from error
