@@ -41,13 +41,16 @@ def check_entry(
         _check_account(entry.kind, entry.subject)
     if entry.kind is EntryKind.ORGANIZATION_PATTERN:
         _check_pattern(entry, public_patterns, force=force)
-    if len(entry.account_ids) > MAX_ACCOUNTS:
+    check_account_ids(entry.account_ids)
+
+
+def check_account_ids(account_ids: Sequence[str]) -> None:
+    """Raises PolicyError, naming the first that is amiss, for what no entry can be scoped to."""
+    if len(account_ids) > MAX_ACCOUNTS:
         raise PolicyError(
-            "account_ids",
-            got=f"{len(entry.account_ids)} accounts",
-            wanted=f"at most {MAX_ACCOUNTS}",
+            "account_ids", got=f"{len(account_ids)} accounts", wanted=f"at most {MAX_ACCOUNTS}"
         )
-    for index, account_id in enumerate(entry.account_ids):
+    for index, account_id in enumerate(account_ids):
         _check_account(f"account_ids[{index}]", account_id)
 
 

@@ -7,10 +7,12 @@ CloudTrail record in valid JSON and goes no further; everything else is read in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -18,8 +20,19 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from amiguard_core._node import Node
 from amiguard_core._requests import MAX_EVENT_ID_LENGTH, read_launch, read_origin, read_search
+from amiguard_core._split import mend_surrogates, split_records
 from amiguard_core.errors import InputTooLargeError, RecordMalformedError
 from amiguard_core.events import Launch, LaunchPath, Search
+from amiguard_core.sightings import (
+    MIN_BOTH_ENDS,
+    ONE_IN,
+    Sighting,
+    decode_wide_head,
+    find_first,
+    find_last,
+    sight,
+    sight_record,
+)
 
 DEFAULT_LAUNCH_PATHS = frozenset({LaunchPath.RUN_INSTANCES})
 MAX_RECORDS = 10_000
@@ -32,6 +45,9 @@ _SOURCES: dict[str, str] = dict.fromkeys([_SEARCH_CALL, *LaunchPath], _EC2) | {
 }
 _MAX_ENVELOPES = 4
 """Envelopes inside envelopes that are opened; a queue behind a bus makes two."""
+_NO_CALLS = ("AwsCloudTrailInsight", "AwsVpceEvent")
+"""Event types that carry the name of a call and are none: a statistic, and a VPC endpoint's view of
+a call that has a record of its own."""
 _MAX_CALL_LENGTH = 256
 """Longest eventSource, eventName and errorCode that are read."""
 
@@ -56,7 +72,14 @@ class Decoded:
 
     `record_count` counts the records that were read, whether the rule needs them or not. Of those,
     `failed_count` are searches and launches that AWS refused, `unidentified_count` searches and
-    launches that name nobody, or no account, to correlate by.
+    launches without a principal or an account, `omitted_count` searches whose parameters CloudTrail
+    left out.
+
+    `seen` tells where and when records were made that are neither searches nor launches; the
+    `unseen_count` others were not looked into. All are seen that failed or came in an envelope. Of
+    other records that came one by one it is one in ONE_IN. AWS writes a log file for each account
+    and region, so of a file the first and the last are seen, of a short one maybe the last alone;
+    where these two differ, one in ONE_IN.
     """
 
     searches: list[Search] = field(default_factory=list)
@@ -65,14 +88,22 @@ class Decoded:
     record_count: int = 0
     failed_count: int = 0
     unidentified_count: int = 0
+    omitted_count: int = 0
+    # Which are looked into depends on how records were split, so it does not tell batches apart.
+    seen: list[Sighting] = field(default_factory=list, compare=False)
 
     @property
     def relevant_count(self) -> int:
         """The searches and launches, repeats included."""
         return len(self.searches) + len(self.launches)
 
+    @property
+    def unseen_count(self) -> int:
+        """The records that are neither searches nor launches, nor seen."""
+        return max(0, self.record_count - self.relevant_count - len(self.seen))
 
-class _Head(Struct):
+
+class _Head(Struct, gc=False):
     eventSource: str = ""  # noqa: N815 - CloudTrail's name
     eventName: str = ""  # noqa: N815 - CloudTrail's name
 
@@ -85,6 +116,7 @@ class _RawFile(Struct):
     Records: list[Raw]
 
 
+_TYPE_COMPLAINT = re.compile(r"Expected `(.+)`, got `(.+)`")
 _NO_HEAD = _Head()
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_head_file = msgspec.json.Decoder(_HeadFile).decode
@@ -101,8 +133,7 @@ def decode_records(
 ) -> Decoded:
     """Decodes inputs one by one; a bad one is rejected under its own index and fails no other."""
     reader = _Reader(launch_paths, max_records)
-    for index, raw in enumerate(records):
-        reader.read(raw, index)
+    reader.read_all(records)
     return reader.decoded
 
 
@@ -130,8 +161,39 @@ class _Reader:
         self._max_records = max_records
         self.decoded = Decoded()
 
-    def read(self, raw: bytes, index: int) -> None:
-        """Reads one input, which is a record or holds one."""
+    def read_all(self, inputs: Iterable[bytes]) -> None:
+        """Reads inputs one by one, and looks into one in ONE_IN."""
+        numbered = enumerate(inputs)
+        for index, raw in numbered:
+            self._look_into(raw, index)
+            for further, other in islice(numbered, ONE_IN - 1):
+                self.read(other, further)
+
+    def _look_into(self, raw: bytes, index: int) -> None:
+        """Reads one input as `read` does, and where and when it was made."""
+        try:
+            if not raw.isascii():
+                raw.decode()
+            head = decode_wide_head(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            if self.read(raw, index):
+                self._see(sight(raw))
+            return
+        name = head.eventName
+        if name and head.eventSource and self._sources.get(name) != head.eventSource:
+            self.decoded.record_count += 1
+            self.decoded.seen.append(
+                Sighting(head.recipientAccountId, head.awsRegion, head.eventTime)
+            )
+        else:
+            self._guarded(raw, index, partial(self._open, raw, index))
+
+    def _see(self, sighting: Sighting | None) -> None:
+        if sighting is not None:
+            self.decoded.seen.append(sighting)
+
+    def read(self, raw: bytes, index: int) -> bool:
+        """Reads one input, which is a record or holds one; says whether it was passed by."""
         try:
             if not raw.isascii():
                 raw.decode()
@@ -141,8 +203,9 @@ class _Reader:
         name = head.eventName
         if name and head.eventSource and self._sources.get(name) != head.eventSource:
             self.decoded.record_count += 1
-        else:
-            self._guarded(raw, index, partial(self._open, raw, index))
+            return True
+        self._guarded(raw, index, partial(self._open, raw, index))
+        return False
 
     def read_log_file(self, text: bytes) -> None:
         """Reads a log file: at once where all of it is sound, record by record where not."""
@@ -154,7 +217,7 @@ class _Reader:
             self._read_unsound_file(text)
             return
         if heads is UNSET:
-            self.read(text, 0)
+            self._look_into(text, 0)
             return
         if len(heads) > self._max_records:
             self._reject(text, 0, self._too_many(len(heads)))
@@ -166,24 +229,40 @@ class _Reader:
             if head.eventName in sources or not head.eventName or not head.eventSource
         ]
         self.decoded.record_count += len(heads) - len(odd)
-        if odd:
-            records = _decode_raw_file(text).Records
-            for index in odd:
-                self.read(bytes(records[index]), index)
+        records = _decode_raw_file(text).Records if odd else None
+        if len(odd) < len(heads):
+            self._see_file(text, records, len(heads))
+        for index in odd:
+            assert records is not None  # noqa: S101 - they are decoded where any is odd
+            self.read(bytes(records[index]), index)
+
+    def _see_file(self, text: bytes, records: Sequence[Raw] | None, record_count: int) -> None:
+        """Looks into the ends of a sound file, or where these differ into one record in ONE_IN."""
+        last = sight(find_last(text) if records is None else bytes(records[-1]))
+        if last is not None and record_count < MIN_BOTH_ENDS:
+            self._see(last)
+            return
+        first = sight(find_first(text) if records is None else bytes(records[0]))
+        if first is not None and last is not None and first.is_beside(last):
+            self.decoded.seen += (first, last)
+            return
+        for record in (records or _decode_raw_file(text).Records)[::ONE_IN]:
+            self._see(sight(bytes(record)))
 
     def _read_unsound_file(self, text: bytes) -> None:
-        try:
-            records: Sequence[bytes | Raw] = _decode_raw_file(text).Records
-        except (msgspec.MsgspecError, RecursionError) as error:
-            records = _lines(text)
-            if not records:
-                self._reject(text, 0, _malformed(error))
-                return
+        records, is_whole = split_records(text, max_records=self._max_records)
+        if not records:
+            records, is_whole = _lines(text), True
+        if not records:
+            self._guarded(text, 0, partial(self._open, text, 0))
+            return
         if len(records) > self._max_records:
             self._reject(text, 0, self._too_many(len(records)))
             return
-        for index, record in enumerate(records):
-            self.read(bytes(record), index)
+        self.read_all(records)
+        if not is_whole:
+            cut = RecordMalformedError("$", got="a file that is cut short", wanted="all of it")
+            self._reject(text, len(records), cut)
 
     def _guarded(self, raw: bytes, index: int, read: Callable[[], None]) -> None:
         try:
@@ -195,14 +274,20 @@ class _Reader:
 
     def _open(self, raw: bytes, index: int) -> None:
         """Reads the record that an input is, or the one or more that it holds."""
-        node = _parse(raw)
+        self._open_node(_parse(raw), index)
+
+    def _open_node(self, node: Node, index: int, *, may_hold_records: bool = True) -> None:
         for _ in range(_MAX_ENVELOPES):
             if not isinstance(node.value, dict):
                 raise node.refuse("a JSON object")
+            if node.value.get("eventType") in _NO_CALLS:
+                self._see(sight_record(node.value))
+                self.decoded.record_count += 1
+                return
             if "eventName" in node.value or "eventSource" in node.value:
                 self._read_record(node)
                 return
-            if "Records" in node.value:
+            if "Records" in node.value and may_hold_records:
                 self._open_records(node.child("Records"), index)
                 return
             if "detail" in node.value:
@@ -217,12 +302,15 @@ class _Reader:
         )
 
     def _open_records(self, node: Node, index: int) -> None:
+        if not node.exists:
+            raise node.refuse("an array")
         records = node.elements()
         if len(records) > self._max_records:
             raise self._too_many(len(records))
         for record in records:
             raw = msgspec.json.encode(record.value)
-            self._guarded(raw, index, partial(self._read_record, record))
+            opened = partial(self._open_node, record, index, may_hold_records=False)
+            self._guarded(raw, index, opened)
 
     def _read_record(self, record: Node) -> None:
         source, name = (
@@ -232,24 +320,25 @@ class _Reader:
         if source is None or name is None:
             missing = "eventSource" if source is None else "eventName"
             raise record.child(missing).refuse("the call that was made")
-        if self._sources.get(name) == source:
-            self._read_relevant(record, name)
+        if self._sources.get(name) != source or not self._is_relevant(record, name):
+            self._see(sight_record(record.value))
         self.decoded.record_count += 1
 
-    def _read_relevant(self, record: Node, name: str) -> None:
+    def _is_relevant(self, record: Node, name: str) -> bool:
+        """Reads a call by this name; says whether it is a search or a launch."""
         decoded = self.decoded
-        if record.child("eventType").value == "AwsCloudTrailInsight":
-            return
         if record.child("errorCode").text(max_length=_MAX_CALL_LENGTH) is not None:
             decoded.failed_count += 1
-            return
+            return False
         origin = read_origin(record, _read_event_id(record))
         if name == _SEARCH_CALL:
             decoded.searches.append(read_search(record, origin))
+            decoded.omitted_count += decoded.searches[-1].request.parameters_omitted
         else:
             decoded.launches.append(read_launch(record, origin, LaunchPath(name)))
-        if origin.lane is None:
+        if origin.principal_arn is None or origin.account_id is None:
             decoded.unidentified_count += 1
+        return True
 
     def _reject(self, raw: bytes, index: int, error: RecordMalformedError) -> None:
         rejection = Rejection(index=index, path=error.path, message=str(error), raw=raw)
@@ -273,7 +362,13 @@ def digest_of(record: Any) -> str:
 
 def _parse(raw: bytes) -> Node:
     raw.decode()
-    return Node(_decode_any(raw))
+    try:
+        return Node(_decode_any(raw))
+    except msgspec.DecodeError:
+        mended = mend_surrogates(raw)
+        if mended == raw:
+            raise
+        return Node(_decode_any(mended))
 
 
 def _parse_inner(node: Node) -> Node:
@@ -287,13 +382,9 @@ def _parse_inner(node: Node) -> Node:
 
 
 def _lines(text: bytes) -> list[bytes]:
-    """Splits one-record-a-line input; empty where the text is not of that kind.
-
-    A line that can be opened must come early: a broken document of another kind is not taken
-    apart into lines that mean nothing.
-    """
+    """Splits one-record-a-line input; empty where no line of the text is a record by itself."""
     lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) > 1 and any(_is_object(line) for line in lines[:10]):
+    if len(lines) > 1 and any(_is_object(line) for line in lines):
         return lines
     return []
 
@@ -314,4 +405,10 @@ def _malformed(error: Exception) -> RecordMalformedError:
             "$", got=f"an invalid byte at offset {error.start}", wanted="UTF-8"
         )
     message, _, path = str(error).partition(" - at `")
-    return RecordMalformedError(path.rstrip("`") or "$", got=message, wanted="JSON of a record")
+    path = path.rstrip("`")
+    typed = _TYPE_COMPLAINT.fullmatch(message)
+    got, wanted = (typed[2], typed[1]) if typed else (message, "JSON of a record")
+    # Somewhere below a key that the parser does not name is no path.
+    return RecordMalformedError(
+        path if path and "[...]" not in path else "$", got=got, wanted=wanted
+    )

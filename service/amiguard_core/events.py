@@ -28,15 +28,18 @@ class LaunchPath(StrEnum):
     CREATE_LAUNCH_CONFIGURATION = "CreateLaunchConfiguration"
 
 
-def lane_of(arn: str) -> str:
-    """Returns what a principal and its actor have in common: the role's name, else the ARN."""
+def lane_of(actor_arn: str) -> str:
+    """Returns the lane of an actor's records: see `Origin.lane`."""
+    role = _role_of(actor_arn)
+    return f"role/{role}" if role else actor_arn
+
+
+def _role_of(arn: str) -> str:
+    """Returns the name of the role that an ARN stands for; empty where it stands for none."""
     _, _, session = arn.partition(":assumed-role/")
     if session:
-        return "role/" + session.partition("/")[0]
-    _, _, role = arn.partition(":role/")
-    if role:
-        return "role/" + role.rpartition("/")[2]
-    return arn
+        return session.partition("/")[0]
+    return arn.partition(":role/")[2].rpartition("/")[2]
 
 
 class Origin(Struct, frozen=True, omit_defaults=True):
@@ -66,7 +69,10 @@ class Origin(Struct, frozen=True, omit_defaults=True):
         names nobody or no account, and so can never be correlated.
         """
         who = self.principal_arn or self.actor_arn
-        return None if who is None or self.account_id is None else lane_of(who)
+        if who is None or self.account_id is None:
+            return None
+        role = _role_of(who) or _role_of(self.actor_arn or "")
+        return f"role/{role}" if role else who
 
 
 class SearchFilter(Struct, frozen=True):

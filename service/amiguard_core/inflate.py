@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from amiguard_core.errors import InputTooLargeError, RecordMalformedError
 
 GZIP_MAGIC = b"\x1f\x8b"
+MAX_MEMBERS = 1_000
+"""CloudTrail writes one; whoever joins a day's files of one account writes a few hundred."""
 _GZIP_WBITS = 16 + zlib.MAX_WBITS
+_SLICE_BYTES = 1 << 18
+_PADDING = re.compile(rb"\0*")
 
 
 class Decompressor(Protocol):
@@ -50,21 +55,38 @@ def inflate(data: bytes, *, max_bytes: int, codec: Codec = ZLIB) -> bytes:
             raise _too_large(max_bytes)
         return data
     parts: list[bytes] = []
-    room = max_bytes
-    while data:
-        member = codec.decompressobj(wbits=_GZIP_WBITS)
+    room, position = max_bytes, 0
+    for _ in range(MAX_MEMBERS):
+        for text, end in _inflate_member(data, position, room, codec):
+            room -= len(text)
+            if room < 0:
+                raise _too_large(max_bytes)
+            parts.append(text)
+            position = end
+        padding = _PADDING.match(data, position)
+        position = padding.end() if padding else position
+        if position == len(data):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+    raise InputTooLargeError("$", got="more gzip members", wanted=f"at most {MAX_MEMBERS}")
+
+
+def _inflate_member(
+    data: bytes, position: int, room: int, codec: Codec
+) -> Iterator[tuple[bytes, int]]:
+    """Gives the text of the member at a position, in parts, and how far each has come."""
+    member = codec.decompressobj(wbits=_GZIP_WBITS)
+    while not member.eof:
+        if position >= len(data):
+            raise RecordMalformedError("$", got="gzip that is cut short", wanted="whole gzip")
+        # In slices, because whatever follows a member is copied at its end.
+        piece = data[position : position + _SLICE_BYTES]
         try:
-            text = member.decompress(data, room + 1)
+            text = member.decompress(piece, room + 1)
         except codec.error:
             raise RecordMalformedError("$", got="damaged gzip", wanted="gzip") from None
-        if len(text) > room:
-            raise _too_large(max_bytes)
-        if not member.eof:
-            raise RecordMalformedError("$", got="gzip that is cut short", wanted="whole gzip")
-        parts.append(text)
         room -= len(text)
-        data = member.unused_data.lstrip(b"\0")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        position += len(piece)
+        yield text, position - len(member.unused_data)
 
 
 def _too_large(max_bytes: int) -> InputTooLargeError:

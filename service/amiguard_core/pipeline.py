@@ -16,6 +16,9 @@ from amiguard_core.score import LaunchedImages, confidence, score, suppression
 KnownImages = Mapping[tuple[str, str], KnownImage]
 """Known images by (image id, region)."""
 
+UNNAMED_IMAGE = ""
+"""Stands for the image of a launch that names none."""
+
 _NO_IMAGES: KnownImages = {}
 
 
@@ -70,13 +73,18 @@ def occur(search: Search, launch: Launch, *, images: KnownImages = _NO_IMAGES) -
 
 
 def join(one: Occurrence, other: Occurrence, *, images: KnownImages = _NO_IMAGES) -> Occurrence:
-    """Returns the one occurrence that two of the same launch and fingerprint make.
+    """Returns which of two occurrences of the same launch and fingerprint counts.
 
-    It has the later search, and the fuller copy of the launch, whichever came first.
+    That is the one with the fuller copy of the launch; of two with the same, the one with the
+    later search. Which came first is of no account.
     """
-    return occur(
-        later(one.search, other.search), prevailing(one.launch, other.launch), images=images
-    )
+    if one.launch == other.launch:
+        search = later(one.search, other.search)
+    else:
+        is_fuller = prevailing(one.launch, other.launch) == one.launch
+        search = one.search if is_fuller else other.search
+    launch = prevailing(one.launch, other.launch)
+    return occur(search, launch, images=images)
 
 
 def known_among(
@@ -87,6 +95,15 @@ def known_among(
     return tuple(image for image in found if image is not None)
 
 
+def launched_images(occurrences: Iterable[Occurrence]) -> set[str]:
+    """Returns the ids of the images launched, and UNNAMED_IMAGE where a launch names none."""
+    return {
+        image_id
+        for occurrence in occurrences
+        for image_id in occurrence.launch.image_ids or (UNNAMED_IMAGE,)
+    }
+
+
 def _finding(
     key: FindingKey, occurrences: Iterable[Occurrence], policy: Policy, images: KnownImages
 ) -> Finding:
@@ -94,7 +111,7 @@ def _finding(
     request = ordered[0].search.request
     image_ids = sorted({image for o in ordered for image in o.launch.image_ids})
     launched = LaunchedImages(
-        image_count=len(image_ids), known=known_among(image_ids, key.region, images)
+        image_count=len(launched_images(ordered)), known=known_among(image_ids, key.region, images)
     )
     return Finding(
         key=key,

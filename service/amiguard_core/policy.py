@@ -19,6 +19,8 @@ DEFAULT_WINDOW = timedelta(minutes=15)
 DEFAULT_LATENESS = timedelta(hours=24)
 MAX_LATENESS = timedelta(days=35)
 """CloudTrail retries a delivery for up to 30 days; a window more leaves room for it."""
+MAX_PUBLIC_PATTERNS = 200
+"""Further public families: each search is compared with each, and some 60 are built in."""
 MAX_NAME_LENGTH = 255
 """Longest AMI name, and longest filter value, that EC2 takes."""
 
@@ -96,13 +98,23 @@ class RuleConfig(Struct, frozen=True):
                 got=f"{self.lateness.total_seconds():g} s",
                 wanted="0 seconds to 35 days",
             )
+        if len(self.public_patterns) > MAX_PUBLIC_PATTERNS:
+            raise PolicyError(
+                "public_patterns",
+                got=f"{len(self.public_patterns)} patterns",
+                wanted=f"at most {MAX_PUBLIC_PATTERNS}",
+            )
         for index, text in enumerate(self.public_patterns):
-            if not 0 < len(text) <= MAX_NAME_LENGTH:
-                raise PolicyError(
-                    f"public_patterns[{index}]",
-                    got=f"{len(text)} characters",
-                    wanted=f"1 to {MAX_NAME_LENGTH}",
-                )
+            _check_public_pattern(f"public_patterns[{index}]", text)
+
+
+def _check_public_pattern(field: str, text: str) -> None:
+    if not 0 < len(text) <= MAX_NAME_LENGTH:
+        raise PolicyError(field, got=f"{len(text)} characters", wanted=f"1 to {MAX_NAME_LENGTH}")
+    if not text.isprintable():
+        raise PolicyError(field, got="control characters", wanted="a name pattern")
+    if Pattern.parse(text).is_match_all:
+        raise PolicyError(field, got="a pattern of every name", wanted="a narrower one")
 
 
 class Policy(Struct, frozen=True, dict=True):

@@ -33,7 +33,10 @@ _INDIRECT_CONFIDENCE = 5
 
 
 class LaunchedImages(Struct, frozen=True):
-    """What is known of the images that one finding's launches started."""
+    """What is known of the images that one finding's launches started.
+
+    `image_count` counts them; the launches that name no image count as one more, which is unknown.
+    """
 
     image_count: int
     known: tuple[KnownImage, ...] = ()
@@ -65,7 +68,9 @@ def score(
 ) -> tuple[ScoreStep, ...]:
     """Returns the steps to the likelihood of an unsafe search; the last one holds the score."""
     steps = _Steps()
-    steps.add("BASE", BASE_SCORE, "An image is looked up by name without saying whose it may be.")
+    steps.add(
+        "BASE", BASE_SCORE, "A stranger's image can answer the way in which an image is looked up."
+    )
     names = _parse(request.values_of(NAME_FILTER))
     _score_patterns(steps, request, names, policy)
     _score_filters(steps, request, policy)
@@ -194,11 +199,13 @@ def confidence(search: Search, launch: Launch, *, known: Iterable[KnownImage] = 
 
     `known` are the known images among those launched.
     """
+    if search.request.parameters_omitted:
+        return _INDIRECT_CONFIDENCE
+    names = _parse(search.request.values_of(NAME_FILTER))
     named = [image for image in known if image.image_name is not None]
-    if named:
-        names = _parse(search.request.values_of(NAME_FILTER))
+    if named and names:
         return MAX_SCORE if any(_is_searched(image, names) for image in named) else 0
-    if launch.through_parameter or search.request.parameters_omitted:
+    if launch.through_parameter:
         return _INDIRECT_CONFIDENCE
     gap = launch.origin.event_time - search.origin.event_time
     start = next((sure for limit, sure in _CONFIDENCE_BY_GAP if gap <= limit), _CONFIDENCE_BEYOND)
