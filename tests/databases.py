@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,6 +20,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy
 from sqlalchemy import URL, make_url, text
+from sqlalchemy.pool import Pool
 
 import amiguard_migrations
 from amiguard_service.engine import Engine
@@ -49,6 +51,13 @@ class Postgres:
         amiguard_migrations.upgrade(database.engine)
         database.close()
 
+    def relax(self) -> None:
+        """Spares the server the wait for the disk."""
+        with self._admin.connect() as connection:
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+
     def make_empty(self) -> str:
         """Makes a database without tables and returns its URL."""
         name = f"amiguard_{uuid4().hex}"
@@ -78,6 +87,19 @@ def _shown(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Spares tests the wait for the disk at every commit: no test pulls the plug of the machine."""
+
+    def relax(connection: object, *_: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    sqlalchemy.event.listen(Pool, "checkout", relax)
+    yield
+    sqlalchemy.event.remove(Pool, "checkout", relax)
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL server."""
@@ -96,6 +118,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         started = get_server(Path(directory, "data"), cleanup_mode="stop")
         Path(directory).chmod(0o755)
         server = Postgres(started.get_uri())
+        server.relax()
         yield server
         server.close()
         started.cleanup()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ from amiguard_core.correlate import pair, unique
 from amiguard_core.events import Launch, Search
 from amiguard_core.findings import Occurrence
 from amiguard_core.judge import is_candidate
-from amiguard_core.pipeline import join, occur
+from amiguard_core.pipeline import join, launched_images, occur
 from amiguard_core.policy import Policy
 from amiguard_core.score import LaunchedImages
 from amiguard_service.intake import Arrival, Intake, Outcome
@@ -22,28 +22,39 @@ from amiguard_service.ledger import (
     add_occurrences,
     change_of,
     loses_its_confidence,
+    move_of,
     open_finding,
 )
+from amiguard_service.policies import Policies
 from amiguard_service.store import findings as finding_store
+from amiguard_service.store import images as image_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store import pending
+from amiguard_service.store.coverage import add_tally
+from amiguard_service.store.engines import hold_images, hold_policy
+from amiguard_service.store.history import insert_entries
 from amiguard_service.store.occurrences import OccurrenceKey, key_of
 from amiguard_service.store.pending import Span, WaitingKey, WaitingKind, WaitingRow
 from amiguard_service.store.rejections import insert_rejections
-
-_NOTHING_KNOWN = LaunchedImages(image_count=0)
+from amiguard_service.store.tuning import count_matches
+from amiguard_service.tally import tally_of
+from amiguard_service.tuned import ENTRY_PREFIX
 
 
 def commit(
-    connection: Connection, intake: Intake, policy: Policy, *, now: datetime
+    connection: Connection, intake: Intake, policies: Policies, *, now: datetime
 ) -> list[Outcome]:
     """Stores batches with everything they cause; the caller holds the locks of their lanes."""
+    hold_policy(connection)
+    policy = policies.read(connection, now=now)
     known = pending.fetch_known(connection, intake.arrivals)
     fresh = {key: arrival for key, arrival in intake.arrivals.items() if key not in known}
     rows = [_waiting_row(key, arrival) for key, arrival in fresh.items()]
     pending.insert_records(connection, rows, arrival_time=now)
-    occurrences = _pair_fresh(connection, fresh, policy)
-    changes = _changes(connection, occurrences)
+    arrived = (arrival.record for arrival in fresh.values())
+    add_tally(connection, tally_of(intake.batches, arrived, arrival_time=now, rule=policy.rule))
+    pairs = _pair_fresh(connection, fresh, policy)
+    changes = _changes(connection, pairs)
     write_changes(connection, changes, policy, now=now)
     insert_rejections(
         connection,
@@ -72,8 +83,8 @@ def _waiting_row(key: WaitingKey, arrival: Arrival) -> WaitingRow:
 
 def _pair_fresh(
     connection: Connection, fresh: Mapping[WaitingKey, Arrival], policy: Policy
-) -> list[Occurrence]:
-    """Returns the occurrences in which a fresh record takes part."""
+) -> list[tuple[Search, Launch]]:
+    """Returns the pairs in which a fresh record takes part."""
     records = {
         arrival.record: key
         for key, arrival in fresh.items()
@@ -81,7 +92,7 @@ def _pair_fresh(
     }
     partners = pending.fetch_spans(connection, _spans(records, policy.rule.window))
     return [
-        occur(search, launch)
+        (search, launch)
         for search, launch in pair(*unique([*records, *partners]), policy)
         if search in records or launch in records
     ]
@@ -116,14 +127,25 @@ def _merged(times: list[tuple[datetime, datetime]]) -> list[tuple[datetime, date
     return merged
 
 
-def _changes(connection: Connection, occurrences: Iterable[Occurrence]) -> list[Change]:
-    """Returns what is new in occurrences, against those stored."""
+def _changes(connection: Connection, pairs: Sequence[tuple[Search, Launch]]) -> list[Change]:
+    """Returns what pairs make new, against the occurrences stored."""
+    if not pairs:
+        return []
+    hold_images(connection)
+    images = image_store.fetch_images(
+        connection,
+        ((launch.origin.region, image) for _, launch in pairs for image in launch.image_ids),
+    )
     joined: dict[OccurrenceKey, Occurrence] = {}
-    for occurrence in occurrences:
+    for search, launch in pairs:
+        occurrence = occur(search, launch, images=images)
         key = key_of(occurrence)
-        joined[key] = join(joined[key], occurrence) if key in joined else occurrence
+        known = joined.get(key)
+        joined[key] = join(known, occurrence, images=images) if known else occurrence
     stored = occurrence_store.fetch_occurrences(connection, joined)
-    changes = (change_of(occurrence, stored.get(key)) for key, occurrence in joined.items())
+    changes = (
+        change_of(occurrence, stored.get(key), images=images) for key, occurrence in joined.items()
+    )
     return [change for change in changes if change is not None]
 
 
@@ -134,27 +156,52 @@ def write_changes(
     if not changes:
         return
     occurrence_store.write_changes(connection, changes)
+    occurrence_store.unretire(connection, (key_of(c.occurrence) for c in changes if c.is_new))
     by_finding: defaultdict[str, list[Change]] = defaultdict(list)
     for change in changes:
         by_finding[change.occurrence.key.finding_id()].append(change)
     known = finding_store.fetch_rows(connection, by_finding)
-    opened = [
-        open_finding(by_finding[finding_id], policy, images=_NOTHING_KNOWN, now=now)
-        for finding_id in by_finding.keys() - known.keys()
-    ]
-    grown = [_grow(connection, row, by_finding[i], policy, now) for i, row in known.items()]
-    finding_store.insert_rows(connection, opened)
-    finding_store.update_rows(connection, grown)
     finding_store.add_images(
         connection,
         (
             (finding_id, image_id)
-            for finding_id, changes in by_finding.items()
-            for change in changes
-            for image_id in change.occurrence.launch.image_ids
+            for finding_id, of_finding in by_finding.items()
+            for image_id in launched_images(change.occurrence for change in of_finding)
         ),
     )
+    _drop_stale_images(connection, by_finding)
+    keys = {i: of_it[0].occurrence.key for i, of_it in by_finding.items()}
+    launched = image_store.fetch_launched(connection, keys)
+    opened = [
+        open_finding(by_finding[i], policy, images=launched[i], now=now)
+        for i in sorted(by_finding.keys() - known.keys())
+    ]
+    grown = [
+        _grow(connection, row, by_finding[i], policy, images=launched[i], now=now)
+        for i, row in known.items()
+    ]
+    finding_store.insert_rows(connection, opened)
+    finding_store.update_rows(connection, grown)
+    moves = (move_of(known.get(row.finding_id), row) for row in (*opened, *grown))
+    insert_entries(connection, (move for move in moves if move is not None))
+    count_matches(connection, _matches((*opened, *grown)), now=now)
     finding_store.log_changes(connection, by_finding, now=now)
+
+
+def _drop_stale_images(connection: Connection, by_finding: Mapping[str, Sequence[Change]]) -> None:
+    """Works the images of findings out anew in which a fuller copy of a launch names others."""
+    stale = {
+        finding_id: changes[0].occurrence.key
+        for finding_id, changes in by_finding.items()
+        if any(change.names_other_images for change in changes)
+    }
+    of_finding: defaultdict[str, list[Occurrence]] = defaultdict(list)
+    keys = [(key.account_id, finding_id) for finding_id, key in stale.items()]
+    for key, occurrence in occurrence_store.fetch_of_findings(connection, keys).items():
+        of_finding[key.finding_id].append(occurrence)
+    finding_store.replace_images(
+        connection, {i: launched_images(occurrences) for i, occurrences in of_finding.items()}
+    )
 
 
 def _grow(
@@ -162,6 +209,8 @@ def _grow(
     row: FindingRow,
     changes: Sequence[Change],
     policy: Policy,
+    *,
+    images: LaunchedImages,
     now: datetime,
 ) -> FindingRow:
     remaining = None
@@ -170,7 +219,17 @@ def _grow(
             connection, account_id=row.key.account_id, finding_id=row.finding_id
         )
     return add_occurrences(
-        row, changes, policy, images=_NOTHING_KNOWN, now=now, remaining_confidence=remaining
+        row, changes, policy, images=images, now=now, remaining_confidence=remaining
+    )
+
+
+def _matches(rows: Iterable[FindingRow]) -> Counter[str]:
+    """Returns how many scores each allowlist entry affected, by entry id."""
+    return Counter(
+        step.allowlist_entry.removeprefix(ENTRY_PREFIX)
+        for row in rows
+        for step in row.steps
+        if step.allowlist_entry is not None
     )
 
 

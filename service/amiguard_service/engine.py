@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from amiguard_core.policy import Policy
 from amiguard_migrations import check, is_empty, upgrade
 from amiguard_service.commit import commit
+from amiguard_service.coverage_book import CoverageBook
 from amiguard_service.filters import Filter
 from amiguard_service.intake import Batch, Intake, Outcome
+from amiguard_service.known_images import KnownImages
+from amiguard_service.lifecycle import Edit, Move, edit_finding, move_finding
 from amiguard_service.ordering import OrderKey
+from amiguard_service.passes import Passes
+from amiguard_service.policies import Policies
+from amiguard_service.retention import SweepLimits, SweepReport, sweep
+from amiguard_service.store import changes as change_store
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store import occurrences as occurrence_store
+from amiguard_service.store.changes import ChangePage
 from amiguard_service.store.engines import Database
+from amiguard_service.store.history import fetch_history
 from amiguard_service.store.keys import fetch_or_make_key
 from amiguard_service.store.listing import fetch_findings
-from amiguard_service.stored import StoredFinding, StoredOccurrence
+from amiguard_service.stored import HistoryEntry, StoredFinding, StoredOccurrence
 from amiguard_service.tokens import Position
+from amiguard_service.tuning import Tuning
 
 __all__ = ["Batch", "Clock", "Engine", "Outcome", "read_clock"]
+
+T = TypeVar("T")
 
 Clock = Callable[[], datetime]
 
@@ -38,7 +52,12 @@ class Engine:
         """Takes a database whose schema is the present one: see `open`."""
         self._database = database
         self._clock = clock
-        self.policy = Policy()
+        self._listeners: tuple[Callable[[], None], ...] = ()
+        self._policies = Policies()
+        self.tuning = Tuning(database, clock)
+        self.known_images = KnownImages(database, self._policies, clock)
+        self.passes = Passes(database, self._policies, clock)
+        self.coverage = CoverageBook(database, self._policies, clock)
 
     @classmethod
     def open(cls, url: str, *, pool_size: int = 4, clock: Clock = read_clock) -> Engine:
@@ -56,6 +75,15 @@ class Engine:
             database.close()
             raise
         return cls(database, clock=clock)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that this process read last: see `refresh_policy`."""
+        return self._policies.latest
+
+    def refresh_policy(self) -> Policy:
+        """Returns the policy in force, whichever server put it there."""
+        return self._database.read(lambda c: self._policies.read(c, now=self._clock()))
 
     @property
     def writer_count(self) -> int:
@@ -76,11 +104,19 @@ class Engine:
 
         Returns what became of each, in their order. Committing a batch again changes nothing.
         """
-        intake, policy = Intake(batches), self.policy
-        return self._database.write(
-            lambda connection: commit(connection, intake, policy, now=self._clock()),
+        intake = Intake(batches)
+        return self._write(
+            lambda connection: commit(connection, intake, self._policies, now=self._clock()),
             lanes={(key.account_id, key.lane) for key in intake.arrivals},
         )
+
+    def note(self, batch: Batch) -> None:
+        """Counts a batch that brings nothing to store; see `coverage`."""
+        self.coverage.note(batch)
+
+    def sweep(self, now: datetime, limits: SweepLimits) -> SweepReport:
+        """Deletes a little of what has been kept long enough: see `retention.sweep`."""
+        return sweep(self._database, self._policies, now=now, limits=limits)
 
     def get_finding(self, finding_id: str) -> StoredFinding | None:
         """Returns one finding; None when there is none of this id."""
@@ -119,6 +155,90 @@ class Engine:
             )
 
         return self._database.read(work)
+
+    def update_finding(
+        self, finding_id: str, edit: Edit, *, etag: str | None = None
+    ) -> StoredFinding | None:
+        """Returns a finding after an edit; None when there is none of this id.
+
+        Raises EtagMismatchError where `etag` is given and not the current one.
+        """
+        return self._write(
+            lambda c: edit_finding(c, finding_id, edit, etag=etag, now=self._clock())
+        )
+
+    def move_finding(
+        self, finding_id: str, move: Move, *, actor: str, etag: str | None = None
+    ) -> StoredFinding | None:
+        """Returns a finding after a move of its state; None when there is none of this id.
+
+        Raises EtagMismatchError as above, StateTransitionError where its state does not allow the
+        move, FieldInvalidError for a time of acceptance that cannot be.
+        """
+        return self._write(
+            lambda c: move_finding(c, finding_id, move, actor=actor, etag=etag, now=self._clock())
+        )
+
+    def list_finding_history(
+        self, finding_id: str, *, after: int, limit: int
+    ) -> list[HistoryEntry] | None:
+        """Returns the moves of a finding, oldest first, from just after the one of a number.
+
+        None when there is no finding of this id.
+        """
+
+        def work(connection: Connection) -> list[HistoryEntry] | None:
+            if not finding_store.is_stored(connection, finding_id):
+                return None
+            return fetch_history(connection, finding_id, after=after, limit=limit)
+
+        return self._database.read(work)
+
+    def last_cursor(self) -> int:
+        """Returns the cursor after every change that is committed."""
+        return self._database.read(change_store.fetch_last_cursor)
+
+    def cursor_at(self, time: datetime) -> int:
+        """Returns the cursor before the first change at or after a time, or the last one.
+
+        Raises CursorExpiredError where changes of that time or later may be deleted.
+        """
+        return self._database.read(lambda c: change_store.fetch_cursor_at(c, time))
+
+    def check_cursor(self, cursor: int) -> None:
+        """Raises CursorExpiredError or CursorAheadError unless reading can go on from a cursor."""
+        self._database.read(lambda c: change_store.check_cursor(c, cursor))
+
+    def changes_after(self, cursor: int, condition: Filter, *, limit: int) -> ChangePage:
+        """Returns the findings in the next `limit` changes, those that fulfil a condition.
+
+        Each is there once and as it stands now. Raises CursorExpiredError where changes after the
+        cursor are deleted.
+        """
+        return self._database.read(
+            lambda c: change_store.fetch_page(c, condition, after=cursor, limit=limit)
+        )
+
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Calls a listener after every change that this process commits, in whichever thread.
+
+        Those of other processes are told by `last_cursor` alone.
+        """
+        self._listeners = (*self._listeners, listener)
+        try:
+            yield
+        finally:
+            self._listeners = tuple(one for one in self._listeners if one is not listener)
+
+    def _write(
+        self, work: Callable[[Connection], T], *, lanes: Iterable[tuple[str, str]] = ()
+    ) -> T:
+        """Returns what `work` makes of one transaction that may change findings."""
+        result = self._database.write(work, lanes=lanes)
+        for tell in self._listeners:
+            tell()
+        return result
 
     def close(self) -> None:
         """Closes every connection."""

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from amiguard_core.clients import client_of
 from amiguard_core.events import SearchRequest
-from amiguard_core.findings import FindingKey, Occurrence, ScoreStep
+from amiguard_core.findings import Finding, FindingKey, Occurrence, ScoreStep
 from amiguard_core.judge import judge
-from amiguard_core.pipeline import join
+from amiguard_core.pipeline import KnownImages, join
 from amiguard_core.policy import Policy
 from amiguard_core.score import LaunchedImages, score
-from amiguard_service.stored import Disposition, State
+from amiguard_service.stored import Disposition, HistoryEntry, State
+
+WITHDRAWN: Final = "SAFE_BY_POLICY"
+"""The suppression of a finding whose every occurrence the policy has made safe or out of reach."""
+
+RULE_ACTOR: Final = "amiguard"
+"""Who moves a finding where no person does."""
 
 
 class Change(Struct, frozen=True):
@@ -28,6 +35,20 @@ class Change(Struct, frozen=True):
     def is_new(self) -> bool:
         """Whether the launch had no occurrence in this finding yet."""
         return self.before is None
+
+    @property
+    def names_other_images(self) -> bool:
+        """Whether another copy of the launch is shown now, which names other images."""
+        return (
+            self.before is not None
+            and self.before.launch.image_ids != self.occurrence.launch.image_ids
+        )
+
+    @property
+    def adds_unsuppressed(self) -> bool:
+        """Whether the finding has one more occurrence that the rule does not set aside."""
+        was_set_aside = self.before is None or self.before.suppression is not None
+        return was_set_aside and self.occurrence.suppression is None
 
 
 class FindingRow(Struct, frozen=True):
@@ -60,19 +81,50 @@ class FindingRow(Struct, frozen=True):
         return self.key.finding_id()
 
     @property
+    def is_withdrawn(self) -> bool:
+        """Whether no occurrence counts under the policy any more."""
+        return self.occurrence_count == 0
+
+    @property
     def score(self) -> int:
         """The likelihood as a number."""
         return self.steps[-1].score
 
 
-def change_of(occurrence: Occurrence, before: Occurrence | None) -> Change | None:
+def move_of(
+    before: FindingRow | None, after: FindingRow, *, actor: str = RULE_ACTOR, comment: str = ""
+) -> HistoryEntry | None:
+    """Returns the history's entry of a change; None where the state stayed the same.
+
+    `before` is None where the change made the finding.
+    """
+    state_before = None if before is None else before.state
+    if state_before is after.state:
+        return None
+    return HistoryEntry(
+        finding_id=after.finding_id,
+        number=after.change_count,
+        time=after.update_time,
+        actor=actor,
+        state_before=state_before,
+        state_after=after.state,
+        comment=comment,
+        disposition=after.disposition,
+        assignee=after.assignee,
+        accept_until_time=after.accept_until_time,
+    )
+
+
+def change_of(
+    occurrence: Occurrence, before: Occurrence | None, *, images: KnownImages
+) -> Change | None:
     """Returns the change that an occurrence makes; None when it says nothing new.
 
     The later search and the fuller copy of the launch win, so the order of arrival is of no
     account.
     """
     if before is not None:
-        occurrence = join(before, occurrence)
+        occurrence = join(before, occurrence, images=images)
         if (occurrence.search, occurrence.launch) == (before.search, before.launch):
             return None
     return Change(occurrence=occurrence, before=before)
@@ -129,6 +181,8 @@ def add_occurrences(
     `remaining_confidence` is the greatest of all occurrences, needed where `loses_its_confidence`.
     """
     account_id = row.key.account_id
+    if row.is_withdrawn:
+        row = _emptied(row, changes[0].occurrence)
     latest = max(changes, key=lambda change: change.occurrence.recency).occurrence
     is_latest = latest.recency >= (row.last_launch_time, row.last_launch_event_id)
     if remaining_confidence is None:
@@ -165,9 +219,12 @@ def _suppression(row: FindingRow, changes: Sequence[Change]) -> str | None:
 
 def _move(row: FindingRow, changes: Sequence[Change], *, now: datetime) -> FindingRow:
     """Returns the finding in the state that its new occurrences put it in (RULE.md section 6)."""
+    return _moved(row, recurs=any(change.adds_unsuppressed for change in changes), now=now)
+
+
+def _moved(row: FindingRow, *, recurs: bool, now: datetime) -> FindingRow:
     if row.state in {State.OPEN, State.SUPPRESSED}:
         return replace(row, state=State.OPEN if row.unsuppressed_count else State.SUPPRESSED)
-    recurs = any(change.is_new and change.occurrence.suppression is None for change in changes)
     if row.state is not State.CLOSED or not recurs:
         return row
     if row.disposition is Disposition.RISK_ACCEPTED and (
@@ -175,3 +232,101 @@ def _move(row: FindingRow, changes: Sequence[Change], *, now: datetime) -> Findi
     ):
         return row
     return replace(row, state=State.OPEN, disposition=None, accept_until_time=None)
+
+
+def rescore(
+    row: FindingRow, policy: Policy, *, images: LaunchedImages, confidence: int, now: datetime
+) -> FindingRow:
+    """Returns the finding as the policy scores it, and with the greatest confidence of now.
+
+    The same row comes back where nothing is another than before.
+    """
+    if row.is_withdrawn:
+        return row
+    scored = replace(
+        row,
+        reasons=judge(row.request, policy, account_id=row.key.account_id).reasons,
+        steps=score(row.request, policy, account_id=row.key.account_id, images=images),
+        confidence=confidence,
+    )
+    if scored == row:
+        return row
+    return replace(
+        scored,
+        rule_revision=policy.rule.revision,
+        update_time=now,
+        change_count=row.change_count + 1,
+    )
+
+
+def settle(row: FindingRow | None, finding: Finding, *, now: datetime) -> FindingRow:
+    """Returns the row of a finding that the core has worked out anew, from all its records.
+
+    What its handlers did stays. The same row comes back where nothing is another than before.
+    """
+    first, latest = finding.occurrences[-1], finding.latest
+    unsuppressed = sum(o.suppression is None for o in finding.occurrences)
+    adds = row is not None and unsuppressed > row.unsuppressed_count
+    settled = FindingRow(
+        key=finding.key,
+        request=latest.search.request,
+        reasons=finding.reasons,
+        steps=finding.steps,
+        client=client_of(latest.search.origin.user_agent),
+        confidence=finding.confidence,
+        occurrence_count=len(finding.occurrences),
+        unsuppressed_count=unsuppressed,
+        first_launch_time=first.launch.origin.event_time,
+        last_launch_time=latest.launch.origin.event_time,
+        last_launch_event_id=latest.launch.origin.event_id,
+        rule_revision=finding.rule_revision if row is None else row.rule_revision,
+        state=State.OPEN if row is None else row.state,
+        create_time=now if row is None else row.create_time,
+        update_time=now if row is None else row.update_time,
+        change_count=0 if row is None else row.change_count,
+        suppression=finding.suppression,
+        disposition=None if row is None else row.disposition,
+        assignee="" if row is None else row.assignee,
+        accept_until_time=None if row is None else row.accept_until_time,
+    )
+    moved = _moved(settled, recurs=adds, now=now)
+    if moved == row:
+        return row
+    return replace(
+        moved,
+        rule_revision=finding.rule_revision,
+        update_time=now,
+        change_count=moved.change_count + 1,
+    )
+
+
+def withdraw(row: FindingRow, *, now: datetime) -> FindingRow:
+    """Returns a finding of which the policy leaves no occurrence: set aside, not deleted.
+
+    It keeps what it showed last, so that a person can see what the policy has hidden.
+    """
+    if row.is_withdrawn:
+        return row
+    state = State.CLOSED if row.state is State.CLOSED else State.SUPPRESSED
+    return replace(
+        row,
+        occurrence_count=0,
+        unsuppressed_count=0,
+        suppression=WITHDRAWN,
+        state=state,
+        update_time=now,
+        change_count=row.change_count + 1,
+    )
+
+
+def _emptied(row: FindingRow, occurrence: Occurrence) -> FindingRow:
+    """Returns a withdrawn finding as it is before its next occurrence joins it."""
+    time = occurrence.launch.origin.event_time
+    return replace(
+        row,
+        confidence=0,
+        first_launch_time=time,
+        last_launch_time=time,
+        last_launch_event_id="",
+        suppression=None,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -12,8 +13,16 @@ from amiguard_core.events import SearchRequest
 from amiguard_core.findings import FindingKey, Likelihood, ScoreStep
 from amiguard_core.judge import NAME_FILTER
 
+FINDINGS: Final = "findings/"
+"""How the name of a finding begins; its id follows."""
+
 MAX_RECENT_OCCURRENCES = 20
 MAX_IMAGE_IDS = 100
+
+
+def finding_name(finding_id: str) -> str:
+    """Returns the resource name of a finding."""
+    return FINDINGS + finding_id
 
 
 class State(StrEnum):
@@ -97,3 +106,22 @@ class StoredFinding(Struct, frozen=True):
     def likelihood(self) -> Likelihood:
         """The likelihood as a band."""
         return Likelihood.of_score(self.score)
+
+
+class HistoryEntry(Struct, frozen=True):
+    """One move of a finding from state to state.
+
+    `number` rises along the history of a finding, with gaps. `state_before` is None where the
+    finding was opened. Disposition, assignee and `accept_until_time` are those after the move.
+    """
+
+    finding_id: str
+    number: int
+    time: datetime
+    actor: str
+    state_before: State | None
+    state_after: State
+    comment: str = ""
+    disposition: Disposition | None = None
+    assignee: str = ""
+    accept_until_time: datetime | None = None

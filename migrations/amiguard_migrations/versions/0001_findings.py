@@ -66,6 +66,7 @@ def upgrade() -> None:
         "findings",
         sa.Column("account_id", TEXT, nullable=False),
         sa.Column("finding_id", TEXT, nullable=False),
+        sa.Column("lane", TEXT, nullable=False),
         sa.Column("region", TEXT, nullable=False),
         sa.Column("actor_arn", TEXT, nullable=False),
         sa.Column("fingerprint", TEXT, nullable=False),
@@ -91,6 +92,7 @@ def upgrade() -> None:
         sa.Column("change_count", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "finding_id", name="pk_findings"),
     )
+    op.create_index("ix_findings_lane", "findings", ["account_id", "lane"])
     op.create_index("ix_findings_create_time_finding_id", "findings", ["create_time", "finding_id"])
     op.create_index(
         "ix_findings_last_launch_time_finding_id", "findings", ["last_launch_time", "finding_id"]

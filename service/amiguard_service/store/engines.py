@@ -32,6 +32,8 @@ the lock table of a server with default settings."""
 _BUSY_TIMEOUT_MS: Final = 30_000
 _LANE_LOCK_CLASS: Final = 0x616D69
 _CHANGE_LOG_LOCK: Final = 0x616D6A
+_POLICY_LOCK: Final = 0x616D6C
+_IMAGES_LOCK: Final = 0x616D6D
 _TRY_AGAIN: Final = {"40001", "40P01", "55P03", "23505"}
 """Serialization failure, deadlock, lock timeout, and a row that another transaction made first."""
 _UNAVAILABLE_CLASSES: Final = {"08", "53", "57", "58"}
@@ -45,7 +47,9 @@ _LOCK_LANES: Final = select(
         _LANE_LOCK_CLASS, func.unnest(_KEYS).table_valued("key").render_derived(name="k").c.key
     )
 )
-_LOCK_CHANGE_LOG: Final = select(func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger)))
+_KEY: Final = bindparam("key", type_=BigInteger)
+_LOCK: Final = select(func.pg_advisory_xact_lock(_KEY))
+_LOCK_SHARED: Final = select(func.pg_advisory_xact_lock_shared(_KEY))
 
 
 class Database:
@@ -114,8 +118,35 @@ def lock_change_log(connection: Connection) -> None:
     Ids are taken before the commit; without the lock a reader could pass a row that commits late.
     SQLite has one writer at a time anyway.
     """
+    _lock(connection, _CHANGE_LOG_LOCK, shared=False)
+
+
+def hold_policy(connection: Connection) -> None:
+    """Keeps the policy as it is until this transaction ends."""
+    _lock(connection, _POLICY_LOCK, shared=True)
+
+
+def change_policy(connection: Connection) -> None:
+    """Waits for every transaction that holds the policy, and keeps others from beginning to.
+
+    Whatever was judged by the policy before is then committed, and there to be judged again.
+    """
+    _lock(connection, _POLICY_LOCK, shared=False)
+
+
+def hold_images(connection: Connection) -> None:
+    """Keeps the known images as they are until this transaction ends."""
+    _lock(connection, _IMAGES_LOCK, shared=True)
+
+
+def change_images(connection: Connection) -> None:
+    """Waits for every transaction that holds the known images, and keeps others from beginning."""
+    _lock(connection, _IMAGES_LOCK, shared=False)
+
+
+def _lock(connection: Connection, key: int, *, shared: bool) -> None:
     if connection.dialect.name == POSTGRESQL:
-        connection.execute(_LOCK_CHANGE_LOG, {"key": _CHANGE_LOG_LOCK})
+        connection.execute(_LOCK_SHARED if shared else _LOCK, {"key": key})
 
 
 def _lock_of(account_id: str, lane: str) -> int:

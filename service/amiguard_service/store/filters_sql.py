@@ -123,7 +123,8 @@ def _compile_has(term: Has) -> Condition:
     name = term.field.name
     if name in _LISTS:
         table, column = _LISTS[name]
-        wanted = true() if term.element is None else table.c[column] == term.element
+        # The list of images has an entry without a name for launches that name none.
+        wanted = table.c[column] != "" if term.element is None else table.c[column] == term.element
         return _child(table, wanted)
     match term.field.kind:
         case Kind.ENUM if name == "disposition":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -16,15 +16,19 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
+    delete,
+    func,
     insert,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from amiguard_core.events import SearchRequest
+from amiguard_core.events import SearchRequest, lane_of
 from amiguard_core.findings import FindingKey, ScoreStep
 from amiguard_core.judge import NAME_FILTER
+from amiguard_core.pipeline import UNNAMED_IMAGE
 from amiguard_service.ledger import FindingRow
 from amiguard_service.store.engines import POSTGRESQL, lock_change_log
 from amiguard_service.store.occurrences import fetch_recent
@@ -59,6 +63,53 @@ def fetch_rows(connection: Connection, finding_ids: Iterable[str]) -> dict[str, 
     statement = _by_key(connection.dialect.name)
     rows = connection.execute(statement, {"rows": encode_rows(keys)})
     return {row.finding_id: _finding_row(row) for row in rows}
+
+
+def fetch_lane(connection: Connection, *, account_id: str, lane: str) -> dict[str, FindingRow]:
+    """Returns the findings of a lane, by id."""
+    statement = select(findings).where(findings.c.account_id == account_id, findings.c.lane == lane)
+    return {row.finding_id: _finding_row(row) for row in connection.execute(statement)}
+
+
+def next_lane(connection: Connection, *, after: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Returns the first (account, lane) after another that has a finding."""
+    table = findings.c
+    statement = select(table.account_id, table.lane).order_by(table.account_id, table.lane).limit(1)
+    if after is not None:
+        statement = statement.where(tuple_(table.account_id, table.lane) > tuple_(*after))
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else (row.account_id, row.lane)
+
+
+def next_ids(connection: Connection, *, after: tuple[str, str] | None, limit: int) -> list[str]:
+    """Returns the ids of findings that come after an (account, id), in that order."""
+    table = findings.c
+    statement = select(table.finding_id).order_by(table.account_id, table.finding_id).limit(limit)
+    if after is not None:
+        statement = statement.where(tuple_(table.account_id, table.finding_id) > tuple_(*after))
+    return list(connection.execute(statement).scalars())
+
+
+def replace_images(connection: Connection, images: Mapping[str, Iterable[str]]) -> None:
+    """Stores the images of findings, by id, in place of what is stored of them."""
+    table = finding_images.c
+    for finding_id in images:
+        connection.execute(
+            delete(finding_images).where(
+                table.account_id == account_of(finding_id), table.finding_id == finding_id
+            )
+        )
+    add_images(connection, ((f, image_id) for f, of_it in images.items() for image_id in of_it))
+
+
+def read_rows(connection: Connection, finding_ids: Iterable[str]) -> dict[str, FindingRow]:
+    """Returns those of the findings that are stored, by id, without keeping others from them."""
+    statement = select(findings).where(
+        tuple_(findings.c.account_id, findings.c.finding_id).in_(
+            sorted((account_of(finding_id), finding_id) for finding_id in finding_ids)
+        )
+    )
+    return {row.finding_id: _finding_row(row) for row in connection.execute(statement)}
 
 
 def account_of(finding_id: str) -> str:
@@ -98,14 +149,20 @@ def add_images(connection: Connection, images: Iterable[tuple[str, str]]) -> Non
 
 
 def log_changes(connection: Connection, finding_ids: Iterable[str], *, now: datetime) -> None:
-    """Appends to the change log. Done last: from here to the commit nobody else appends."""
-    values = [
-        {"change_time": now, "account_id": account_of(finding_id), "finding_id": finding_id}
-        for finding_id in sorted(finding_ids)
-    ]
-    if values:
-        lock_change_log(connection)
-        connection.execute(insert(finding_changes), values)
+    """Appends to the change log. Done last: from here to the commit nobody else appends.
+
+    Times never fall along the log, whatever the clocks of the servers say.
+    """
+    ids = sorted(finding_ids)
+    if not ids:
+        return
+    lock_change_log(connection)
+    latest = connection.execute(select(func.max(finding_changes.c.change_time))).scalar_one()
+    time = now if latest is None else max(now, latest)
+    connection.execute(
+        insert(finding_changes),
+        [{"change_time": time, "account_id": account_of(i), "finding_id": i} for i in ids],
+    )
 
 
 def is_stored(connection: Connection, finding_id: str) -> bool:
@@ -136,7 +193,8 @@ def complete(connection: Connection, rows: Sequence[Row[Any]]) -> list[StoredFin
     for finding_id, image_id in connection.execute(
         _children(finding_images, "image_id", connection.dialect.name), {"rows": keys}
     ):
-        images[finding_id].append(image_id)
+        if image_id != UNNAMED_IMAGE:
+            images[finding_id].append(image_id)
     labels: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for finding_id, key, value in connection.execute(
         _children(finding_labels, "key", connection.dialect.name, "value"), {"rows": keys}
@@ -186,6 +244,7 @@ def _values(row: FindingRow) -> dict[str, Any]:
     return {
         "account_id": row.key.account_id,
         "finding_id": row.finding_id,
+        "lane": lane_of(row.key.actor_arn),
         "region": row.key.region,
         "actor_arn": row.key.actor_arn,
         "fingerprint": row.key.fingerprint,

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    delete,
     func,
     insert,
     select,
@@ -29,6 +30,7 @@ from amiguard_core.pipeline import occur
 from amiguard_service.ledger import Change
 from amiguard_service.store.rows import encode_rows, rows_of
 from amiguard_service.store.schema import occurrences
+from amiguard_service.store.tuning_schema import retired_occurrences
 from amiguard_service.stored import MAX_RECENT_OCCURRENCES, StoredOccurrence
 
 _decode_search = msgspec.json.Decoder(Search).decode
@@ -129,6 +131,62 @@ def fetch_recent(
     )
 
 
+def fetch_of_findings(
+    connection: Connection, finding_keys: Iterable[tuple[str, str]]
+) -> dict[OccurrenceKey, Occurrence]:
+    """Returns every occurrence of findings, given by account and id."""
+    rows = [{"account_id": a, "finding_id": f} for a, f in finding_keys]
+    if not rows:
+        return {}
+    statement = _of_findings(connection.dialect.name)
+    return {
+        OccurrenceKey(row.account_id, row.finding_id, row.launch_event_id): _occurrence(row)
+        for row in connection.execute(statement, {"rows": encode_rows(rows)})
+    }
+
+
+def retire(
+    connection: Connection, retired: Iterable[Occurrence], *, lane: str, now: datetime
+) -> None:
+    """Takes occurrences out of their findings, and keeps what they were made of."""
+    for occurrence in retired:
+        key = key_of(occurrence)
+        doomed = [occurrences.c[name] == value for name, value in key._asdict().items()]
+        connection.execute(delete(occurrences).where(*doomed))
+        kept = [retired_occurrences.c[name] == value for name, value in key._asdict().items()]
+        connection.execute(delete(retired_occurrences).where(*kept))
+        connection.execute(
+            insert(retired_occurrences),
+            key._asdict()
+            | {
+                "lane": lane,
+                "search": msgspec.json.encode(occurrence.search),
+                "launch": msgspec.json.encode(occurrence.launch),
+                "retire_time": now,
+            },
+        )
+
+
+def fetch_retired(connection: Connection, *, account_id: str, lane: str) -> list[Search | Launch]:
+    """Returns the records of a lane's retired occurrences."""
+    table = retired_occurrences.c
+    statement = select(table.search, table.launch).where(
+        table.account_id == account_id, table.lane == lane
+    )
+    return [
+        record
+        for row in connection.execute(statement)
+        for record in (_decode_search(row.search), _decode_launch(row.launch))
+    ]
+
+
+def unretire(connection: Connection, keys: Iterable[OccurrenceKey]) -> None:
+    """Forgets retired occurrences that are back in their findings."""
+    for key in keys:
+        kept = [retired_occurrences.c[name] == value for name, value in key._asdict().items()]
+        connection.execute(delete(retired_occurrences).where(*kept))
+
+
 def _values(occurrence: Occurrence) -> dict[str, Any]:
     search, launch = occurrence.search, occurrence.launch
     return key_of(occurrence)._asdict() | {
@@ -166,6 +224,14 @@ def _by_key(backend: str) -> Select[Any]:
     given = rows_of(OccurrenceKey._fields, backend)
     table = occurrences.c
     same = and_(*(table[name] == given.c[name] for name in OccurrenceKey._fields))
+    return select(occurrences).select_from(given.join(occurrences, same))
+
+
+@lru_cache
+def _of_findings(backend: str) -> Select[Any]:
+    given = rows_of(("account_id", "finding_id"), backend)
+    table = occurrences.c
+    same = (table.account_id == given.c.account_id) & (table.finding_id == given.c.finding_id)
     return select(occurrences).select_from(given.join(occurrences, same))
 
 

@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, insert, select
+from sqlalchemy import Connection, Select, and_, func, insert, select, tuple_
 
 from amiguard_core.events import Launch, Search
 from amiguard_service.store.rows import encode_rows, rows_of
-from amiguard_service.store.schema import to_micros, waiting_records
+from amiguard_service.store.schema import from_micros, to_micros, waiting_records
 
 _decode_search = msgspec.json.Decoder(Search).decode
 _decode_launch = msgspec.json.Decoder(Launch).decode
@@ -106,6 +106,33 @@ def fetch_spans(connection: Connection, spans: Iterable[Span]) -> list[Search | 
         return []
     rows = connection.execute(_by_span(connection.dialect.name), {"rows": encode_rows(values)})
     return [_decode(row.kind, row.body) for row in rows]
+
+
+def fetch_lane(connection: Connection, *, account_id: str, lane: str) -> list[Search | Launch]:
+    """Returns the candidates and launches of a lane."""
+    table = waiting_records.c
+    statement = select(table.kind, table.body).where(
+        table.account_id == account_id,
+        table.lane == lane,
+        table.kind != int(WaitingKind.SAFE_SEARCH),
+    )
+    return [_decode(row.kind, row.body) for row in connection.execute(statement)]
+
+
+def next_lane(connection: Connection, *, after: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Returns the first (account, lane) after another in which a record waits."""
+    table = waiting_records.c
+    statement = select(table.account_id, table.lane).order_by(table.account_id, table.lane).limit(1)
+    if after is not None:
+        statement = statement.where(tuple_(table.account_id, table.lane) > tuple_(*after))
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else (row.account_id, row.lane)
+
+
+def oldest_arrival(connection: Connection) -> datetime | None:
+    """Returns when the record arrived that waits longest; None where none waits."""
+    oldest = connection.execute(select(func.min(waiting_records.c.arrival_time))).scalar_one()
+    return None if oldest is None else from_micros(oldest)
 
 
 def _decode(kind: int, body: bytes) -> Search | Launch:

@@ -108,6 +108,7 @@ findings = Table(
     metadata,
     Column("account_id", Text, primary_key=True),
     Column("finding_id", Text, primary_key=True),
+    Column("lane", Text, nullable=False),
     Column("region", Text, nullable=False),
     Column("actor_arn", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
@@ -131,6 +132,7 @@ findings = Table(
     Column("create_time", Instant, nullable=False),
     Column("update_time", Instant, nullable=False),
     Column("change_count", BigInteger, nullable=False),
+    Index("ix_findings_lane", "account_id", "lane"),
     *(
         Index(None, column, "finding_id")
         for column in (
@@ -153,7 +155,7 @@ finding_images = Table(
     Index(None, "image_id"),
     sqlite_with_rowid=False,
 )
-"""Every image that a finding's launches started."""
+"""Every image that a finding's launches started; an empty id where a launch names none."""
 
 finding_patterns = Table(
     "finding_patterns",
@@ -189,6 +191,35 @@ finding_changes = Table(
 )
 """The change log: one row for every change to a finding, in commit order."""
 
+finding_history = Table(
+    "finding_history",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("finding_id", Text, primary_key=True),
+    Column("change_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("change_time", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("state_before", Text),
+    Column("state_after", Text, nullable=False),
+    Column("disposition", Text),
+    Column("accept_until_time", Instant),
+    Column("assignee", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""One row for every move of a finding from state to state. `change_number` is the finding's
+`change_count` after the move; the first row has no state before."""
+
+retention_marks = Table(
+    "retention_marks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("change_id", BigInteger, nullable=False),
+    Column("change_time", Instant, nullable=False),
+)
+"""How far a table has been cut: its greatest deleted id and the time of it, by the table's name.
+Written in the transaction that deletes."""
+
 rejected_records = Table(
     "rejected_records",
     metadata,
@@ -202,6 +233,59 @@ rejected_records = Table(
     Column("raw_length", BigInteger, nullable=False),
 )
 """What was set aside: where it stood, why, and its first bytes; `raw_length` says how many."""
+
+_ROOM_TO_GROW = {"fillfactor": 50}
+"""Rows that are counted up all day: room beside each lets PostgreSQL do so without touching an
+index."""
+
+region_coverage = Table(
+    "region_coverage",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("region", Text, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    Column("arrival_hours", Integer, nullable=False),
+    Column("record_count", BigInteger, nullable=False),
+    Column("search_count", BigInteger, nullable=False),
+    Column("launch_count", BigInteger, nullable=False),
+    Column("unidentified_count", BigInteger, nullable=False),
+    Column("beyond_horizon_count", BigInteger, nullable=False),
+    Column("future_count", BigInteger, nullable=False),
+    Column("within_1_minute", BigInteger, nullable=False),
+    Column("within_5_minutes", BigInteger, nullable=False),
+    Column("within_15_minutes", BigInteger, nullable=False),
+    Column("within_1_hour", BigInteger, nullable=False),
+    Column("within_6_hours", BigInteger, nullable=False),
+    Column("within_24_hours", BigInteger, nullable=False),
+    Column("over_24_hours", BigInteger, nullable=False),
+    Column("last_arrival_time", Instant, nullable=False),
+    Column("last_record_time", Instant),
+    Column("last_search_time", Instant),
+    Column("last_launch_time", Instant),
+    Index(None, "day"),
+    sqlite_with_rowid=False,
+    postgresql_with=_ROOM_TO_GROW,
+)
+"""What came from an account and region on a day of arrival: days since 1970, UTC. `arrival_hours`
+has a bit for each hour of it, the columns from `within_1_minute` on count records by lateness. A
+day's rows differ in `slot`, which keeps transactions that count at the same time apart."""
+
+source_coverage = Table(
+    "source_coverage",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("slot", SmallInteger, primary_key=True, autoincrement=False),
+    Column("arrival_hours", Integer, nullable=False),
+    Column("record_count", BigInteger, nullable=False),
+    Column("rejected_count", BigInteger, nullable=False),
+    Column("last_arrival_time", Instant, nullable=False),
+    Index(None, "day"),
+    sqlite_with_rowid=False,
+    postgresql_with=_ROOM_TO_GROW,
+)
+"""What a forwarder sent on a day of arrival, as in `region_coverage`."""
 
 server_keys = Table(
     "server_keys",

@@ -1,0 +1,280 @@
+"""What is wrong with what comes in, in words: counts and the time in, diagnoses out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from amiguard_core.policy import RuleConfig
+from amiguard_service.coverage import (
+    CLOCK_TOLERANCE,
+    LATENESS_BOUNDS,
+    Days,
+    RegionCount,
+    RegionCoverage,
+    SourceCount,
+    SourceCoverage,
+    day_of,
+)
+
+SILENCE: Final = timedelta(hours=3)
+"""CloudTrail delivers every 5 minutes, and where anything runs something is recorded every hour:
+three hours without a record are no accident where there never were as many before."""
+MIN_HOURS: Final = 6
+"""Hours with records before a pause means anything: whoever was heard of less often may just be
+quiet."""
+RECENT_DAYS: Final = 1
+"""Days before today whose events still count as present: whatever was mended stops being reported
+the day after tomorrow at the latest."""
+MIN_REJECTED: Final = 10
+"""Rejections from which on they are more than odd records."""
+REJECTED_SHARE: Final = 0.01
+"""Real records are read to the last one, so that even this share is of another kind."""
+MOSTLY_REJECTED_SHARE: Final = 0.5
+"""The share at which a stream is ended: see `Limits.max_rejected_share`."""
+MIN_UNIDENTIFIED: Final = 10
+"""Searches and launches without a caller from which on they are more than a service's own."""
+UNIDENTIFIED_SHARE: Final = 0.9
+"""AWS's services leave out the caller of some calls, but never of nearly all."""
+SLOW: Final = timedelta(hours=1)
+"""CloudTrail delivers in 5 minutes on average, and in 10 at most as measured: an hour is a queue
+that does not keep up. One of LATENESS_BOUNDS."""
+SLOW_SHARE: Final = 0.05
+"""A retry now and then is late; one record in twenty is not now and then."""
+
+
+class Code(StrEnum):
+    """What can be wrong."""
+
+    NOTHING_RECEIVED = "NOTHING_RECEIVED"
+    ALL_SILENT = "ALL_SILENT"
+    SOURCE_SILENT = "SOURCE_SILENT"
+    REJECTIONS = "REJECTIONS"
+    REGION_SILENT = "REGION_SILENT"
+    SEARCHES_MISSING = "SEARCHES_MISSING"
+    BEYOND_HORIZON = "BEYOND_HORIZON"
+    FUTURE_RECORDS = "FUTURE_RECORDS"
+    UNIDENTIFIED_CALLERS = "UNIDENTIFIED_CALLERS"
+    SLOW_DELIVERY = "SLOW_DELIVERY"
+
+
+class Severity(StrEnum):
+    """How sure it is that something is missed."""
+
+    ERROR = "ERROR"
+    """Findings are missed."""
+    WARNING = "WARNING"
+    """Findings may be missed."""
+    NOTE = "NOTE"
+    """Most likely all is well."""
+
+
+class Diagnosis(Struct, frozen=True):
+    """One thing that is wrong, and with what: a source, or an account and region."""
+
+    code: Code
+    severity: Severity
+    message: str
+    source: str | None = None
+    account_id: str | None = None
+    region: str | None = None
+
+
+def diagnose_sources(sources: Sequence[SourceCoverage], *, now: datetime) -> tuple[Diagnosis, ...]:
+    """Returns what is wrong with what all forwarders send."""
+    if not sources:
+        message = (
+            "No forwarder has ever sent a record, or none for as long as counts are kept: see that "
+            "one runs, has this server's address, and a token with the role ingest."
+        )
+        return (Diagnosis(Code.NOTHING_RECEIVED, Severity.ERROR, message),)
+    found = [_diagnose_rejections(source, now=now) for source in sources]
+    if are_silent(sources, now=now):
+        last = max(source.days.total.last_arrival_time for source in sources)
+        message = (
+            f"No forwarder has sent anything for {spell(now - last)}: see that one still runs, and "
+            "what its log says."
+        )
+        return (Diagnosis(Code.ALL_SILENT, Severity.ERROR, message), *_known(found))
+    found += [_diagnose_silent_source(source, now=now) for source in sources]
+    return _known(found)
+
+
+def are_silent(sources: Iterable[SourceCoverage], *, now: datetime) -> bool:
+    """Says whether no forwarder sends any more, which makes each region's silence no news."""
+    return all(_silence(source.days, now=now) for source in sources)
+
+
+def diagnose_region(
+    coverage: RegionCoverage, *, now: datetime, rule: RuleConfig, all_silent: bool
+) -> tuple[Diagnosis, ...]:
+    """Returns what is wrong with what comes from one account and region."""
+    return _known(
+        (
+            None if all_silent else _diagnose_silent_region(coverage, now=now),
+            _diagnose_searches(coverage),
+            *_diagnose_recent(coverage, now=now, rule=rule),
+        )
+    )
+
+
+def _known(found: Iterable[Diagnosis | None]) -> tuple[Diagnosis, ...]:
+    return tuple(diagnosis for diagnosis in found if diagnosis is not None)
+
+
+def _silence(days: Days[RegionCount] | Days[SourceCount], *, now: datetime) -> timedelta | None:
+    """Returns for how long nothing came, if that is long and longer than ever before."""
+    quiet = now - days.total.last_arrival_time
+    return quiet if quiet > max(SILENCE, days.longest_pause) else None
+
+
+def _severity_of_silence(days: Days[RegionCount] | Days[SourceCount]) -> Severity:
+    return Severity.WARNING if len(days.hours) >= MIN_HOURS else Severity.NOTE
+
+
+def _diagnose_silent_source(source: SourceCoverage, *, now: datetime) -> Diagnosis | None:
+    quiet = _silence(source.days, now=now)
+    if quiet is None:
+        return None
+    message = (
+        f"The forwarder {source.source} has sent nothing for {spell(quiet)}, "
+        f"{_former_pauses(source.days)}: see that it still runs."
+    )
+    severity = _severity_of_silence(source.days)
+    return Diagnosis(Code.SOURCE_SILENT, severity, message, source=source.source)
+
+
+def _diagnose_rejections(source: SourceCoverage, *, now: datetime) -> Diagnosis | None:
+    sent = source.days.since(day_of(now) - RECENT_DAYS)
+    if sent is None or sent.rejected_count < MIN_REJECTED:
+        return None
+    share = sent.rejected_count / (sent.record_count + sent.rejected_count)
+    if share < REJECTED_SHARE:
+        return None
+    message = (
+        f"{share:.0%} of what the forwarder {source.source} sent since yesterday was rejected "
+        f"({sent.rejected_count} inputs): they are no CloudTrail records, or of a form that is not "
+        "known here. The table rejected_records says why of each."
+    )
+    severity = Severity.ERROR if share >= MOSTLY_REJECTED_SHARE else Severity.WARNING
+    return Diagnosis(Code.REJECTIONS, severity, message, source=source.source)
+
+
+def _diagnose_silent_region(coverage: RegionCoverage, *, now: datetime) -> Diagnosis | None:
+    quiet = _silence(coverage.days, now=now)
+    if quiet is None:
+        return None
+    message = (
+        f"No records from {_place(coverage)} for {spell(quiet)}, "
+        f"{_former_pauses(coverage.days)}: see that its trail still delivers, and that the "
+        "forwarder takes in what it delivers."
+    )
+    return _of_region(coverage, Code.REGION_SILENT, _severity_of_silence(coverage.days), message)
+
+
+def _diagnose_searches(coverage: RegionCoverage) -> Diagnosis | None:
+    total = coverage.days.total
+    if not total.launch_count or total.search_count:
+        return None
+    message = (
+        f"{_count(total.launch_count, 'launch', 'launches')} (RunInstances) but never a search "
+        f"(DescribeImages) from {_place(coverage)}: an EventBridge rule in state ENABLED drops "
+        "read-only events, so set it to ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS; a trail "
+        "drops them unless it logs read events. Where only services start instances all is well."
+    )
+    return _of_region(coverage, Code.SEARCHES_MISSING, Severity.WARNING, message)
+
+
+def _diagnose_recent(
+    coverage: RegionCoverage, *, now: datetime, rule: RuleConfig
+) -> tuple[Diagnosis | None, ...]:
+    recent = coverage.days.since(day_of(now) - RECENT_DAYS)
+    if recent is None:
+        return ()
+    return (
+        _diagnose_lost_partners(coverage, recent, rule),
+        _diagnose_future(coverage, recent),
+        _diagnose_callers(coverage, recent),
+        _diagnose_delivery(coverage, recent),
+    )
+
+
+def _diagnose_lost_partners(
+    coverage: RegionCoverage, recent: RegionCount, rule: RuleConfig
+) -> Diagnosis | None:
+    count = recent.beyond_horizon_count
+    if not count:
+        return None
+    message = (
+        f"{_count(count, 'record', 'records')} from {_place(coverage)} came since yesterday after "
+        "their partner was forgotten, or may have been: searches and launches that were later than "
+        f"max_lateness, which is {spell(rule.lateness)}. Mend the delivery, or raise it. Log files "
+        "of the past that were submitted all at once miss nothing."
+    )
+    return _of_region(coverage, Code.BEYOND_HORIZON, Severity.WARNING, message)
+
+
+def _diagnose_future(coverage: RegionCoverage, recent: RegionCount) -> Diagnosis | None:
+    if not recent.future_count:
+        return None
+    message = (
+        f"{_count(recent.future_count, 'record', 'records')} from {_place(coverage)} came since "
+        f"yesterday before they were made, by more than {spell(CLOCK_TOLERANCE)}: this server's "
+        "clock is slow, or the records' times were changed on the way."
+    )
+    return _of_region(coverage, Code.FUTURE_RECORDS, Severity.WARNING, message)
+
+
+def _diagnose_callers(coverage: RegionCoverage, recent: RegionCount) -> Diagnosis | None:
+    count, of = recent.unidentified_count, recent.search_count + recent.launch_count
+    if count < MIN_UNIDENTIFIED or count < of * UNIDENTIFIED_SHARE:
+        return None
+    message = (
+        f"{count} of {of} searches and launches from {_place(coverage)} name no caller, so no "
+        "launch can be told to follow a search: see whether something on the way removes "
+        "userIdentity.arn."
+    )
+    return _of_region(coverage, Code.UNIDENTIFIED_CALLERS, Severity.WARNING, message)
+
+
+def _diagnose_delivery(coverage: RegionCoverage, recent: RegionCount) -> Diagnosis | None:
+    slow = sum(recent.lateness[LATENESS_BOUNDS.index(SLOW) + 1 :])
+    if slow <= recent.record_count * SLOW_SHARE:
+        return None
+    message = (
+        f"{slow / recent.record_count:.0%} of the records from {_place(coverage)} came more than "
+        f"{spell(SLOW)} after they were made, since yesterday: findings are as late."
+    )
+    return _of_region(coverage, Code.SLOW_DELIVERY, Severity.NOTE, message)
+
+
+def _of_region(coverage: RegionCoverage, code: Code, severity: Severity, message: str) -> Diagnosis:
+    return Diagnosis(
+        code, severity, message, account_id=coverage.account_id, region=coverage.region
+    )
+
+
+def _place(coverage: RegionCoverage) -> str:
+    return f"{coverage.region} of account {coverage.account_id}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _former_pauses(days: Days[RegionCount] | Days[SourceCount]) -> str:
+    if len(days.hours) < MIN_HOURS:
+        return "and little before"
+    return f"which has not happened since {days.first:%Y-%m-%d}"
+
+
+def spell(duration: timedelta) -> str:
+    """Returns a duration in the greatest unit that it has two of, rounded down."""
+    for unit, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1))):
+        if duration >= 2 * size:
+            return f"{duration // size} {unit}"
+    return f"{duration // timedelta(minutes=1)} min"

@@ -1,0 +1,63 @@
+"""How the server writes its log: one line an event, JSON unless a person is watching."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Final, TextIO
+
+import structlog
+
+SERVER_LISTENING: Final = "server.listening"
+SERVER_DRAINING: Final = "server.draining"
+SERVER_STOPPED: Final = "server.stopped"
+RPC_DONE: Final = "rpc.done"
+RPC_FAILED: Final = "rpc.failed"
+STORE_UNAVAILABLE: Final = "store.unavailable"
+STORE_AVAILABLE: Final = "store.available"
+COMMIT_SPLIT: Final = "commit.split"
+SWEEP_DONE: Final = "sweep.done"
+TASK_FAILED: Final = "task.failed"
+WORKER_DIED: Final = "worker.died"
+
+_QUIET: Final = ("alembic", "sqlalchemy", "grpc", "asyncio")
+"""Libraries that tell at INFO what is of no use to an operator."""
+
+
+def configure(*, level: str, style: str, stream: TextIO | None = None) -> None:
+    """Sends our events and those of libraries to one stream, in one form.
+
+    `style` is `json`, `console` or `auto`: the console's where the stream is a terminal.
+    """
+    target = sys.stderr if stream is None else stream
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    as_text: list[Any]
+    if style == "console" or (style == "auto" and target.isatty()):
+        as_text = [structlog.dev.ConsoleRenderer(colors=target.isatty())]
+    else:
+        as_text = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(sort_keys=False),
+        ]
+    structlog.configure(
+        processors=[*shared, *as_text],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=target),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *as_text],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -1,0 +1,200 @@
+"""The command `amiguard-server`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from amiguard_migrations import SchemaError, upgrade
+from amiguard_service import allocator, logs
+from amiguard_service.config import CONFIG_VARIABLE, PREFIX, ConfigError, Effective, load
+from amiguard_service.engine import Engine
+from amiguard_service.retention import Retention, SweepLimits
+from amiguard_service.server import Listener, ListenError, Server, Tuning
+from amiguard_service.settings import SETTINGS, Address, hide_password
+from amiguard_service.store.engines import Database
+from amiguard_service.store.errors import StoreError
+from amiguard_service.tls import make_listener
+
+EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_SCHEMA: Final = 3
+
+_EPILOG: Final = f"""\
+Each setting can be given in a TOML file under its name with underscores, in the environment as
+{PREFIX} and its name in capitals, and as a flag; the later ones win.
+Exit codes: 0 done, 1 failed, 2 a wrong setting or argument, 3 a database with another schema.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        effective = _load(chosen)
+        logs.configure(level=effective.settings.log_level, style=effective.settings.log_format)
+        run = {"serve": _serve, "migrate": _migrate, "config": _show}[chosen.command]
+        run(effective)
+    except ConfigError as error:
+        return _fail(str(error), EXIT_USAGE)
+    except SchemaError as error:
+        return _fail(str(error), EXIT_SCHEMA)
+    except (ListenError, StoreError) as error:
+        return _fail(str(error), EXIT_FAILURE)
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="amiguard-server",
+        description="Finds AMI name confusion in the CloudTrail records it is sent.",
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=version("amiguard"))
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, about, names in (
+        ("serve", "serve until a signal stops it", [setting.name for setting in SETTINGS]),
+        ("migrate", "bring the database to this program's schema", ["database", *_LOGGING]),
+        ("config", "show the settings in force", [setting.name for setting in SETTINGS]),
+    ):
+        command = commands.add_parser(
+            name, help=about, description=f"{about.capitalize()}.", allow_abbrev=False
+        )
+        command.add_argument("--config", type=Path, metavar="FILE", help="TOML file of settings")
+        _add_settings(command, names)
+    return parser
+
+
+_LOGGING: Final = ("log_level", "log_format")
+
+
+def _add_settings(command: ArgumentParser, names: Sequence[str]) -> None:
+    for setting in SETTINGS:
+        if setting.name not in names:
+            continue
+        flag = f"--{setting.name.replace('_', '-')}"
+        if isinstance(setting.default, bool):
+            command.add_argument(
+                flag, action=BooleanOptionalAction, default=None, help=setting.help
+            )
+            continue
+        default = "" if setting.default is None else f" (default: {setting.show(setting.default)})"
+        command.add_argument(flag, metavar="VALUE", help=setting.help + default)
+
+
+def _load(chosen: Namespace) -> Effective:
+    given = {
+        setting.name: value
+        for setting in SETTINGS
+        if (value := getattr(chosen, setting.name, None)) is not None
+    }
+    variable = os.environ.get(CONFIG_VARIABLE)
+    file = chosen.config or (Path(variable) if variable else None)
+    return load(given, os.environ, file=file)
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"amiguard-server: {message}\n")
+    return code
+
+
+def _show(effective: Effective) -> None:
+    sys.stdout.write(effective.as_toml())
+
+
+def _migrate(effective: Effective) -> None:
+    database = Database(effective.settings.database)
+    try:
+        upgrade(database.engine)
+    finally:
+        database.close()
+
+
+def _serve(effective: Effective) -> None:
+    listener = make_listener(effective)
+    allocator.tune()
+    settings = effective.settings
+    engine = Engine.open(settings.database, pool_size=settings.database_connections)
+    try:
+        asyncio.run(_serve_until_signalled(engine, listener, effective))
+    finally:
+        engine.close()
+
+
+async def _serve_until_signalled(engine: Engine, listener: Listener, effective: Effective) -> None:
+    settings = effective.settings
+    stop = _catch_signals()
+    server = Server(
+        engine,
+        listener,
+        tuning=Tuning(
+            unpack_worker_count=settings.unpack_workers,
+            reader_count=settings.database_connections,
+            sweep_limits=SweepLimits(
+                retention=Retention(
+                    rejected=settings.retention_rejected,
+                    changes=settings.retention_changes,
+                    findings=settings.retention_findings,
+                    coverage=settings.retention_coverage,
+                )
+            ),
+        ),
+    )
+    address = await server.start()
+    allocator.tune_collector()
+    log = structlog.get_logger()
+    log.info(
+        logs.SERVER_LISTENING,
+        address=str(address),
+        database=hide_password(settings.database),
+        insecure=settings.insecure,
+        version=version("amiguard"),
+    )
+    try:
+        if settings.ready_file is not None:
+            _write_ready_file(settings.ready_file, address)
+        signal_name = await stop
+        log.info(logs.SERVER_DRAINING, signal=signal_name, grace_seconds=settings.grace_seconds)
+        await server.stop(settings.grace_seconds)
+    finally:
+        if settings.ready_file is not None:
+            settings.ready_file.unlink(missing_ok=True)
+    log.info(logs.SERVER_STOPPED)
+
+
+def _catch_signals() -> asyncio.Future[str]:
+    """Returns the future of the first signal that asks to stop; the second one ends the process."""
+    loop = asyncio.get_running_loop()
+    received: asyncio.Future[str] = loop.create_future()
+    asked_to_stop = (signal.SIGTERM, signal.SIGINT)
+
+    def receive(number: signal.Signals) -> None:
+        received.set_result(number.name)
+        for other in asked_to_stop:
+            loop.remove_signal_handler(other)
+            signal.signal(other, signal.SIG_DFL)
+
+    for number in asked_to_stop:
+        loop.add_signal_handler(number, receive, number)
+    return received
+
+
+def _write_ready_file(path: Path, address: Address) -> None:
+    """Puts the file in place whole, so that whoever waits for it never reads half an address."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(f"{address}\n", encoding="utf-8")
+    beside.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

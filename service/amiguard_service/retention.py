@@ -1,0 +1,168 @@
+"""Retention: what is kept for how long, and the step that deletes some of what is older."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from amiguard_core.policy import RuleConfig
+from amiguard_service.coverage import day_of
+from amiguard_service.policies import Policies
+from amiguard_service.store import finding_retention as finding_store
+from amiguard_service.store import retention as store
+from amiguard_service.store.engines import Database, hold_policy
+
+REQUEST_RETENTION: Final = timedelta(days=7)
+"""How long the outcome of a tuning request is kept for its retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long things are kept.
+
+    Waiting searches and launches are not among them: they are kept for the window and the lateness
+    of the rule from their arrival, since nothing shorter would find all and nothing longer more.
+
+    `findings` counts from a finding's last change, whatever its state: one that is open, and that
+    nobody has touched and nothing was added to for so long, says nothing of the present any more.
+    A finding with an accepted risk stays until the acceptance ends. Its occurrences and its history
+    go with a finding and not before, so that a finding is always whole.
+
+    `changes` is for the log that watchers follow, `coverage` for the counts of what came in.
+    """
+
+    rejected: timedelta = timedelta(days=30)
+    changes: timedelta = timedelta(days=30)
+    findings: timedelta = timedelta(days=400)
+    coverage: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepLimits:
+    """What one step may delete.
+
+    `max_rows` of a kind in one transaction take about 10 ms, in which SQLite lets nobody else
+    write. `max_rejections` are fewer because each may hold 256 KB, `max_findings` because each
+    takes a statement for every table that it has rows in.
+    """
+
+    retention: Retention = field(default_factory=Retention)
+    max_rows: int = 200
+    max_rejections: int = 50
+    max_findings: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What a step deleted; `has_more` says that the next one may find something at once."""
+
+    waiting_count: int = 0
+    rejected_count: int = 0
+    change_count: int = 0
+    finding_count: int = 0
+    coverage_count: int = 0
+    request_count: int = 0
+    has_more: bool = False
+
+    def __add__(self, later: SweepReport) -> SweepReport:
+        """Returns what this step and a later one deleted."""
+        sums = {name: count + later.counts[name] for name, count in self.counts.items()}
+        return SweepReport(**sums, has_more=later.has_more)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many of each kind, by the field's name."""
+        names = (of.name for of in fields(self) if of.name != "has_more")
+        return {name: getattr(self, name) for name in names}
+
+
+def waiting_horizon(rule: RuleConfig) -> timedelta:
+    """Returns how long a search or a launch waits for what it belongs with, from its arrival."""
+    return rule.window + rule.lateness
+
+
+def sweep(
+    database: Database, policies: Policies, *, now: datetime, limits: SweepLimits
+) -> SweepReport:
+    """Takes one step: a short transaction for each kind of thing that is kept.
+
+    Any number of servers may do so at a time. A step that is stopped leaves nothing half done, and
+    the next one goes on from there.
+    """
+    keep, rows = limits.retention, limits.max_rows
+    few = min(limits.max_rejections, rows)
+
+    def waiting(connection: Connection) -> int:
+        before = now - _horizon(connection, policies, now=now)
+        return store.delete_waiting(connection, arrived_before=before, limit=rows)
+
+    def rejections(connection: Connection) -> int:
+        surplus = store.delete_surplus_rejections(connection, limit=few)
+        return surplus or store.delete_rejections(
+            connection, arrived_before=now - keep.rejected, limit=few
+        )
+
+    def changes(connection: Connection) -> int:
+        return store.delete_changes(connection, made_before=now - keep.changes, limit=rows)
+
+    def coverage(connection: Connection) -> int:
+        return store.delete_coverage(connection, before_day=day_of(now - keep.coverage), limit=rows)
+
+    def requests(connection: Connection) -> int:
+        return store.delete_requests(connection, made_before=now - REQUEST_RETENTION, limit=rows)
+
+    steps: tuple[tuple[Callable[[Connection], int], int], ...]
+    steps = (
+        (waiting, rows),
+        (rejections, few),
+        (changes, rows),
+        (coverage, rows),
+        (requests, rows),
+    )
+    counts = [database.write(step) for step, _ in steps]
+    finding_count, has_more_findings = _sweep_findings(database, policies, now=now, limits=limits)
+    return SweepReport(
+        waiting_count=counts[0],
+        rejected_count=counts[1],
+        change_count=counts[2],
+        finding_count=finding_count,
+        coverage_count=counts[3],
+        request_count=counts[4],
+        has_more=has_more_findings
+        or any(count >= most for count, (_, most) in zip(counts, steps, strict=True)),
+    )
+
+
+def _horizon(connection: Connection, policies: Policies, *, now: datetime) -> timedelta:
+    """Returns how long records wait under the policy, which stays in force until the commit."""
+    hold_policy(connection)
+    return waiting_horizon(policies.read(connection, now=now).rule)
+
+
+def _sweep_findings(
+    database: Database, policies: Policies, *, now: datetime, limits: SweepLimits
+) -> tuple[int, bool]:
+    """Deletes some findings; says how many, and whether there may be more."""
+
+    def fetch_due(connection: Connection) -> tuple[datetime, list[finding_store.DueFinding]]:
+        # Findings outlast the records they were made of, or these would make them once more.
+        horizon = waiting_horizon(policies.read(connection, now=now).rule)
+        before = now - max(limits.retention.findings, horizon)
+        return before, finding_store.fetch_due_findings(
+            connection, unchanged_since=before, now=now, limit=limits.max_findings
+        )
+
+    before, due = database.read(fetch_due)
+    if not due:
+        return 0, False
+    deleted = database.write(
+        lambda c: finding_store.delete_findings(
+            c, due, unchanged_since=before, now=now, limit=limits.max_rows
+        ),
+        lanes={(finding.account_id, finding.lane) for finding in due},
+    )
+    return deleted, True

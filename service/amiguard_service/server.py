@@ -1,0 +1,205 @@
+"""The server: every part put together, started, drained and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
+from grpc_reflection.v1alpha._async import ReflectionServicer
+
+from amiguard.v1.finding_service_pb2_grpc import add_FindingServiceServicer_to_server
+from amiguard.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
+from amiguard.v1.tuning_service_pb2_grpc import (
+    TuningServiceServicer,
+    add_TuningServiceServicer_to_server,
+)
+from amiguard_service.availability import PROBE_INTERVAL, Availability
+from amiguard_service.committer import Committer
+from amiguard_service.drain import Drain
+from amiguard_service.engine import Engine, read_clock
+from amiguard_service.findings import FindingService
+from amiguard_service.identity import OPEN_SERVICES, SERVICE_ROLES, Authenticator
+from amiguard_service.ingest import IngestService
+from amiguard_service.interceptors import OutermostInterceptor
+from amiguard_service.limits import Limits
+from amiguard_service.payloads import Unpacker
+from amiguard_service.retention import SweepLimits
+from amiguard_service.settings import Address
+from amiguard_service.sweeper import Sweeper
+from amiguard_service.tokens import PageTokens
+from amiguard_service.unpack_pool import UnpackPool
+from amiguard_service.watch import Pace
+
+T = TypeVar("T")
+
+MAX_CALLS: Final = 512
+"""Calls of all kinds that gRPC lets in at a time; each kind has a lower limit of its own."""
+_FLUSH_SECONDS: Final = 0.25
+"""What the last answers get to leave the machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Where the server listens, and to whom; in plain text where there are no credentials."""
+
+    address: Address
+    authenticator: Authenticator
+    credentials: grpc.ServerCredentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How much the server does at a time.
+
+    Readers and the store's writers are threads, workers that unpack log files are processes.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    unpack_worker_count: int = 1
+    reader_count: int = 4
+    probe_interval: timedelta = PROBE_INTERVAL
+    pace: Pace = field(default_factory=Pace)
+    sweep_limits: SweepLimits = field(default_factory=SweepLimits)
+
+
+class ListenError(Exception):
+    """The address cannot be listened at."""
+
+
+class Server:
+    """Serves an engine; made, started and stopped in one event loop. The engine stays open."""
+
+    def __init__(self, engine: Engine, listener: Listener, *, tuning: Tuning | None = None) -> None:
+        tuning = tuning or Tuning()
+        self._engine = engine
+        self._listener = listener
+        self._limits = tuning.limits
+        self._pace = tuning.pace
+        self._drain = Drain()
+        self._executor = ThreadPoolExecutor(
+            engine.writer_count + tuning.reader_count, thread_name_prefix="store"
+        )
+        self._availability = Availability(
+            SERVICE_ROLES, probe=self._ping, probe_interval=tuning.probe_interval
+        )
+        self._pool = UnpackPool(tuning.unpack_worker_count)
+        self._unpacker = Unpacker(
+            self._pool, tuning.limits, launch_paths=lambda: engine.policy.rule.launch_paths
+        )
+        self._committer = Committer(
+            engine, self._executor, on_store_lost=self._availability.lose_store
+        )
+        self._sweeper = Sweeper(
+            self._executor,
+            sweep=engine.sweep,
+            flush=engine.coverage.flush,
+            clock=read_clock,
+            limits=tuning.sweep_limits,
+        )
+        self._grpc: grpc.aio.Server = grpc.aio.server(
+            interceptors=[OutermostInterceptor(listener.authenticator, self._drain)],
+            maximum_concurrent_rpcs=MAX_CALLS,
+            options=_options(tuning.limits),
+        )
+
+    async def start(self) -> Address:
+        """Returns the address once calls are served; raises ListenError where it is not free."""
+        keys = await self._in_executor(self._engine.page_token_keys)
+        self._add_services(PageTokens(tuple(keys)))
+        port = self._bind()
+        await self._grpc.start()
+        self._availability.start()
+        self._sweeper.start()
+        return Address(self._listener.address.host, port)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Drains: streams are asked to leave, calls are finished. Returns within the grace period.
+
+        What has not ended by then is cancelled.
+        """
+        self._availability.drain()
+        stopping = asyncio.create_task(self._grpc.stop(grace_seconds))
+        await self._drain.run(grace_seconds)
+        # The handlers are done, but what they answered may still be on its way. Whoever watches the
+        # health service, though, would be waited for to the end.
+        await asyncio.wait([stopping], timeout=min(grace_seconds, _FLUSH_SECONDS))
+        # One stop at a time: grpc.aio crashes where a second one finds the server gone.
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        await self._grpc.stop(0)
+        await self._committer.close()
+        await self._sweeper.close()
+        await self._availability.close()
+        await self._pool.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _add_services(self, tokens: PageTokens) -> None:
+        add_IngestServiceServicer_to_server(
+            IngestService(
+                unpacker=self._unpacker,
+                committer=self._committer,
+                limits=self._limits,
+                drain=self._drain,
+            ),
+            self._grpc,
+        )
+        add_FindingServiceServicer_to_server(
+            FindingService(
+                self._engine,
+                self._executor,
+                tokens=tokens,
+                limits=self._limits,
+                drain=self._drain,
+                on_store_lost=self._availability.lose_store,
+                pace=self._pace,
+            ),
+            self._grpc,
+        )
+        add_TuningServiceServicer_to_server(
+            TuningServiceServicer(),  # type: ignore[abstract]  # what it lacks is answered UNIMPLEMENTED
+            self._grpc,
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._availability.servicer, self._grpc)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            ReflectionServicer(service_names=(*SERVICE_ROLES, *OPEN_SERVICES)), self._grpc
+        )
+
+    def _bind(self) -> int:
+        address, credentials = self._listener.address, self._listener.credentials
+        try:
+            if credentials is None:
+                return self._grpc.add_insecure_port(str(address))
+            return self._grpc.add_secure_port(str(address), credentials)
+        except RuntimeError:
+            raise ListenError(
+                f"listen: got {address}, which is in use or not of this machine, "
+                "expected an address that is free"
+            ) from None
+
+    async def _ping(self) -> None:
+        await self._in_executor(self._engine.ping)
+
+    async def _in_executor(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def _options(limits: Limits) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.max_receive_message_length", limits.max_message_bytes),
+        # Two servers at one address would each get some of the calls.
+        ("grpc.so_reuseport", 0),
+        # A forwarder that vanished without a word must not hold its stream for ever.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # Nor must one that asks whether we are still there be thrown out for it.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+        ("grpc.http2.max_ping_strikes", 0),
+    ]

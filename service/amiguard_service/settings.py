@@ -1,0 +1,269 @@
+"""The server's settings: what each is, and what its value has to be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from amiguard_service.retention import Retention
+
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
+_PASSWORD: Final = re.compile(r"(://[^:/?#]*):.*@")
+_PASSWORD_PARAMETER: Final = re.compile(r"([?&][^=&]*password)=[^&]*", re.IGNORECASE)
+_HIDDEN: Final = "***"
+_DURATION: Final = re.compile(r"([0-9]{1,6})([mhd])", re.ASCII)
+_UNITS: Final = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+_KEEP: Final = Retention()
+_MIN_RETENTION: Final = timedelta(minutes=10)
+"""Whoever looks at what was just set aside, or reconnects a watcher, takes minutes to do so."""
+_MAX_RETENTION: Final = timedelta(days=3_650)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host in _LOOPBACK_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting with its value in force."""
+
+    listen: Address
+    database: str
+    database_connections: int
+    insecure: bool
+    tls_certificate: Path | None
+    tls_key: Path | None
+    tls_client_ca: Path | None
+    tokens: Path | None
+    grace_seconds: int
+    ready_file: Path | None
+    unpack_workers: int
+    retention_rejected: timedelta
+    retention_changes: timedelta
+    retention_findings: timedelta
+    retention_coverage: timedelta
+    log_level: str
+    log_format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. `read` takes what a source gives, and raises ValueError with what it expected.
+
+    `show` gives a value as a configuration file has it, without its secrets.
+    """
+
+    name: str
+    default: Any
+    read: Callable[[Any], Any]
+    help: str
+    show: Callable[[Any], str] = str
+
+
+def hide_password(url: str) -> str:
+    """Returns a database URL without the password in it, if there is one."""
+    without = _PASSWORD.sub(rf"\1:{_HIDDEN}@", url)
+    return _PASSWORD_PARAMETER.sub(rf"\1={_HIDDEN}", without)
+
+
+def _read_address(value: Any) -> Address:
+    expected = "HOST:PORT, such as 127.0.0.1:7443 or [::1]:7443"
+    if not isinstance(value, str):
+        raise ValueError(expected)  # noqa: TRY004 - it is the value of a setting that is wrong
+    host, _, port = value.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(expected)
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > 65_535:  # noqa: PLR2004 - the highest port there is
+        raise ValueError(expected)
+    return Address(host, int(port))
+
+
+def _read_database(value: Any) -> str:
+    scheme, separator, _ = str(value).partition("://")
+    if not separator or scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
+        raise ValueError("sqlite:///PATH or postgresql://USER@HOST/NAME")
+    return str(value)
+
+
+def _read_switch(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    switch = {"true": True, "false": False, "1": True, "0": False}.get(str(value).lower())
+    if switch is None:
+        raise ValueError("true or false")
+    return switch
+
+
+def _read_path(value: Any) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a path")
+    return Path(value)
+
+
+def _read_number(least: int, most: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            number = None
+        if type(number) is not int or not least <= number <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return number
+
+    return read
+
+
+def show_duration(duration: timedelta | str) -> str:
+    """Returns a duration in the greatest unit it is whole in; what is no duration, as it is."""
+    if isinstance(duration, str):
+        return duration
+    unit, size = next((u, s) for u, s in _UNITS.items() if not duration % s)
+    return f"{duration // size}{unit}"
+
+
+def _read_duration(least: timedelta, most: timedelta) -> Callable[[Any], timedelta]:
+    def read(value: Any) -> timedelta:
+        match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        duration = int(match[1]) * _UNITS[match[2]] if match else None
+        if duration is None or not least <= duration <= most:
+            least_text, most_text = show_duration(least), show_duration(most)
+            raise ValueError(f"a whole number and m, h or d, from {least_text} to {most_text}")
+        return duration
+
+    return read
+
+
+def _read_choice(*choices: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return str(value)
+
+    return read
+
+
+SETTINGS: Final = (
+    Setting(
+        "listen",
+        Address("127.0.0.1", 7443),
+        _read_address,
+        "HOST:PORT to serve at; port 0 takes any free one, which the log and the ready file tell",
+    ),
+    Setting(
+        "database",
+        "sqlite:///amiguard.db",
+        _read_database,
+        "URL of the database: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME",
+        show=hide_password,
+    ),
+    Setting(
+        "database_connections",
+        4,
+        _read_number(1, 64),
+        "connections to PostgreSQL that write side by side; as many more read",
+    ),
+    Setting(
+        "insecure",
+        default=False,
+        read=_read_switch,
+        help="serve in plain text and ask for no credentials; on a loopback address alone",
+    ),
+    Setting("tls_certificate", None, _read_path, "file of the certificate chain, PEM"),
+    Setting("tls_key", None, _read_path, "file of the certificate's private key, PEM"),
+    Setting(
+        "tls_client_ca",
+        None,
+        _read_path,
+        "file of the authorities, PEM, one of which has to have signed the client's certificate",
+    ),
+    Setting(
+        "tokens",
+        None,
+        _read_path,
+        "TOML file of bearer tokens: tables [[tokens]] of principal, sha256 and roles",
+    ),
+    Setting(
+        "grace_seconds",
+        20,
+        _read_number(1, 600),
+        "how long a stop waits for calls that are being served",
+    ),
+    Setting(
+        "ready_file",
+        None,
+        _read_path,
+        "file to write the address to once calls are served; removed at the end",
+    ),
+    Setting(
+        "unpack_workers",
+        1,
+        _read_number(1, 64),
+        "processes that inflate and decode log files; one for each core but one",
+    ),
+    Setting(
+        "retention_rejected",
+        _KEEP.rejected,
+        _read_duration(_MIN_RETENTION, _MAX_RETENTION),
+        "how long records are kept that were set aside, and what is wrong with them",
+        show=show_duration,
+    ),
+    Setting(
+        "retention_changes",
+        _KEEP.changes,
+        _read_duration(_MIN_RETENTION, _MAX_RETENTION),
+        "how long the log of changes is kept, and so how far back a watcher may start",
+        show=show_duration,
+    ),
+    Setting(
+        "retention_findings",
+        _KEEP.findings,
+        _read_duration(timedelta(days=1), _MAX_RETENTION),
+        "how long findings are kept after their last change, whatever their state, with their "
+        "occurrences and history",
+        show=show_duration,
+    ),
+    Setting(
+        "retention_coverage",
+        _KEEP.coverage,
+        _read_duration(timedelta(days=2), _MAX_RETENTION),
+        "how long the daily counts of what came in are kept",
+        show=show_duration,
+    ),
+    Setting(
+        "log_level",
+        "info",
+        _read_choice("debug", "info", "warning", "error"),
+        "least level that is logged: debug, info, warning or error",
+    ),
+    Setting(
+        "log_format",
+        "auto",
+        _read_choice("auto", "console", "json"),
+        "json (one object a line), console, or auto: console on a terminal",
+    ),
+)
+"""Every setting, in the order they are shown. The names are those of the fields of Settings."""
+
+assert [s.name for s in SETTINGS] == [f.name for f in fields(Settings)]  # noqa: S101 - a typo here would otherwise wait for a start

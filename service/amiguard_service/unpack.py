@@ -1,0 +1,70 @@
+"""One payload in, a decoded batch out: all of it within bounds of memory."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from isal import isal_zlib
+from msgspec import Struct
+
+from amiguard_core.decode import Decoded, Rejection, decode_log_file, decode_records
+from amiguard_core.errors import InputTooLargeError, RecordMalformedError
+from amiguard_core.events import LaunchPath
+from amiguard_core.inflate import Codec, inflate
+
+MIN_SUSPECT_BYTES: Final = 8 * 1024 * 1024
+"""Inflated text that is looked at before it is parsed. What is shorter cannot hold enough values to
+matter, and nearly all log files are shorter."""
+
+MAX_VALUES_PER_RECORD: Final = 400
+"""JSON values a record has on average at most, counted by commas; those of real trails have 40."""
+
+_ISAL: Final = Codec(isal_zlib.decompressobj, cast("type[Exception]", isal_zlib.IsalError))
+
+
+class Job(Struct, frozen=True, array_like=True):
+    """A payload and how to read it: the bytes of a log file, or records one by one."""
+
+    payload: bytes | list[bytes]
+    launch_paths: tuple[LaunchPath, ...]
+    max_records: int
+    max_inflated_bytes: int
+
+
+def unpack(job: Job) -> Decoded:
+    """Returns what a payload holds. A log file that cannot be read is one rejection, at index 0."""
+    if isinstance(job.payload, list):
+        return decode_records(
+            job.payload, launch_paths=job.launch_paths, max_records=job.max_records
+        )
+    try:
+        text = inflate(job.payload, max_bytes=job.max_inflated_bytes, codec=_ISAL)
+        _check_values(text, job.max_records)
+        return decode_log_file(text, launch_paths=job.launch_paths, max_records=job.max_records)
+    except RecordMalformedError as error:
+        return rejected(job.payload, error)
+    except MemoryError:
+        return rejected(job.payload, over_memory())
+
+
+def over_memory() -> RecordMalformedError:
+    """Makes the error of a payload that a process cannot hold."""
+    return InputTooLargeError("$", got="more than fits into memory", wanted="a log file")
+
+
+def rejected(log_file: bytes, error: RecordMalformedError) -> Decoded:
+    """Returns the batch of a log file that is set aside as a whole."""
+    rejection = Rejection(index=0, path=error.path, message=str(error), raw=log_file)
+    return Decoded(rejections=[rejection])
+
+
+def _check_values(text: bytes, max_records: int) -> None:
+    """Refuses a text whose values would take many times its size in memory."""
+    if len(text) < MIN_SUSPECT_BYTES:
+        return
+    most = MAX_VALUES_PER_RECORD * max_records
+    value_count = text.count(b",")
+    if value_count > most:
+        raise InputTooLargeError(
+            "$", got=f"{value_count} values", wanted=f"at most {most} in one log file"
+        )
