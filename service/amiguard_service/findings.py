@@ -36,7 +36,7 @@ from amiguard_service.filters import (
 from amiguard_service.finding_writes import FindingWriter, FindingWrites
 from amiguard_service.limits import Limits
 from amiguard_service.ordering import OrderKey, parse_order_by
-from amiguard_service.paging import cut_page, read_page_size
+from amiguard_service.paging import fill_page, read_page_size
 from amiguard_service.refusals import ResourceNotFoundError
 from amiguard_service.store.listing import position_of
 from amiguard_service.store.schema import from_micros, to_micros
@@ -143,9 +143,9 @@ class FindingService(FindingServiceServicer):
         found = await self._read(
             lambda: self._reader.list_findings(condition, order, after=after, limit=page_size + 1)
         )
-        page, last = cut_page(found, page_size)
+        page, last = fill_page(found, page_size, finding_message)
         calls.count(finding_count=len(page))
-        response = wire.GetFindingsResponse(findings=map(finding_message, page))
+        response = wire.GetFindingsResponse(findings=page)
         if last is not None:
             response.next_page_token = self._tokens.seal(
                 "GetFindings", bound, position_of(last, order)
@@ -168,9 +168,9 @@ class FindingService(FindingServiceServicer):
         )
         if found is None:
             raise ResourceNotFoundError(request.finding)
-        page, last = cut_page(found, page_size)
+        page, last = fill_page(found, page_size, occurrence_message)
         calls.count(occurrence_count=len(page))
-        response = wire.ListOccurrencesResponse(occurrences=map(occurrence_message, page))
+        response = wire.ListOccurrencesResponse(occurrences=page)
         if last is not None:
             response.next_page_token = self._tokens.seal(
                 "ListOccurrences", bound, _recency_of(last)
@@ -193,9 +193,9 @@ class FindingService(FindingServiceServicer):
         )
         if found is None:
             raise ResourceNotFoundError(request.finding)
-        page, last = cut_page(found, page_size)
+        page, last = fill_page(found, page_size, history_entry_message)
         calls.count(entry_count=len(page))
-        response = wire.ListFindingHistoryResponse(entries=map(history_entry_message, page))
+        response = wire.ListFindingHistoryResponse(entries=page)
         if last is not None:
             response.next_page_token = self._tokens.seal(
                 "ListFindingHistory", bound, (last.number,)

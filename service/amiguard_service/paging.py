@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
+
+from google.protobuf.message import Message
 
 from amiguard_service.refusals import FieldInvalidError
 
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 500
+MAX_PAGE_BYTES: Final = 3 << 20
+"""A client that sets no limit of its own takes messages of 4 MiB."""
 
 T = TypeVar("T")
+MessageT = TypeVar("MessageT", bound=Message)
 
 
 def read_page_size(page_size: int) -> int:
@@ -20,11 +25,22 @@ def read_page_size(page_size: int) -> int:
     return min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
-def cut_page(found: Sequence[T], page_size: int) -> tuple[Sequence[T], T | None]:
+def fill_page(
+    found: Sequence[T], page_size: int, convert: Callable[[T], MessageT]
+) -> tuple[list[MessageT], T | None]:
     """Returns a page and the entry it ends with, or None where nothing comes after it.
 
-    `found` holds one entry more than the page, if there is one.
+    `found` holds one entry more than the page, if there is one. A page of large entries ends
+    before MAX_PAGE_BYTES, if it holds one entry.
     """
-    if len(found) <= page_size:
-        return found, None
-    return found[:page_size], found[page_size - 1]
+    page: list[MessageT] = []
+    room = MAX_PAGE_BYTES
+    last: T | None = None
+    for entry in found[:page_size]:
+        message = convert(entry)
+        room -= message.ByteSize()
+        if room < 0 and page:
+            return page, last
+        page.append(message)
+        last = entry
+    return page, last if len(found) > page_size else None
