@@ -143,12 +143,12 @@ class FindingService(FindingServiceServicer):
         found = await self._read(
             lambda: self._reader.list_findings(condition, order, after=after, limit=page_size + 1)
         )
-        page, last = fill_page(found, page_size, finding_message)
+        page, has_more = fill_page(found, page_size, finding_message)
         calls.count(finding_count=len(page))
         response = wire.GetFindingsResponse(findings=page)
-        if last is not None:
+        if has_more:
             response.next_page_token = self._tokens.seal(
-                "GetFindings", bound, position_of(last, order)
+                "GetFindings", bound, position_of(found[len(page) - 1], order)
             )
         return response
 
@@ -168,12 +168,12 @@ class FindingService(FindingServiceServicer):
         )
         if found is None:
             raise ResourceNotFoundError(request.finding)
-        page, last = fill_page(found, page_size, occurrence_message)
+        page, has_more = fill_page(found, page_size, occurrence_message)
         calls.count(occurrence_count=len(page))
         response = wire.ListOccurrencesResponse(occurrences=page)
-        if last is not None:
+        if has_more:
             response.next_page_token = self._tokens.seal(
-                "ListOccurrences", bound, _recency_of(last)
+                "ListOccurrences", bound, _recency_of(found[len(page) - 1])
             )
         return response
 
@@ -193,12 +193,12 @@ class FindingService(FindingServiceServicer):
         )
         if found is None:
             raise ResourceNotFoundError(request.finding)
-        page, last = fill_page(found, page_size, history_entry_message)
+        page, has_more = fill_page(found, page_size, history_entry_message)
         calls.count(entry_count=len(page))
         response = wire.ListFindingHistoryResponse(entries=page)
-        if last is not None:
+        if has_more:
             response.next_page_token = self._tokens.seal(
-                "ListFindingHistory", bound, (last.number,)
+                "ListFindingHistory", bound, (found[len(page) - 1].number,)
             )
         return response
 

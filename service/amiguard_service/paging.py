@@ -27,20 +27,18 @@ def read_page_size(page_size: int) -> int:
 
 def fill_page(
     found: Sequence[T], page_size: int, convert: Callable[[T], MessageT]
-) -> tuple[list[MessageT], T | None]:
-    """Returns a page and the entry it ends with, or None where nothing comes after it.
+) -> tuple[list[MessageT], bool]:
+    """Returns the messages of a page, and whether entries come after it.
 
     `found` holds one entry more than the page, if there is one. A page of large entries ends
-    before MAX_PAGE_BYTES, if it holds one entry.
+    before MAX_PAGE_BYTES, but holds one entry at least.
     """
     page: list[MessageT] = []
     room = MAX_PAGE_BYTES
-    last: T | None = None
     for entry in found[:page_size]:
         message = convert(entry)
         room -= message.ByteSize()
         if room < 0 and page:
-            return page, last
+            break
         page.append(message)
-        last = entry
-    return page, last if len(found) > page_size else None
+    return page, len(found) > len(page)
