@@ -20,9 +20,9 @@ class SchemaError(Exception):
 
 
 def is_empty(engine: Engine) -> bool:
-    """Says whether the database holds no tables at all."""
+    """Says whether the database holds no tables but, maybe, the one of Alembic."""
     with engine.connect() as connection:
-        return not inspect(connection).get_table_names()
+        return set(inspect(connection).get_table_names()) <= {"alembic_version"}
 
 
 def head() -> str:
@@ -41,27 +41,17 @@ def current(engine: Engine) -> str | None:
 def check(engine: Engine) -> None:
     """Raises SchemaError unless the database is at the revision this program works with."""
     found, wanted = current(engine), head()
-    if found == wanted:
-        return
-    if found is None:
+    _refuse_unknown(engine, found)
+    if found != wanted:
         raise SchemaError(
-            "the database holds tables but no amiguard schema; wanted an empty database or one "
-            f"at schema {wanted}"
+            f"the database is at schema {found}, this program works with {wanted}: run "
+            "`amiguard-server migrate`"
         )
-    if found not in {script.revision for script in _scripts().walk_revisions()}:
-        raise SchemaError(
-            f"the database is at schema {found}, which this program does not know; it works with "
-            f"{wanted}: use the release that migrated it, or a newer one"
-        )
-    raise SchemaError(
-        f"the database is at schema {found}, this program works with {wanted}: run "
-        "`amiguard-server migrate`"
-    )
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Brings the database up to a revision; safe while other programs do the same."""
-    _refuse_foreign(engine)
+    _refuse_unknown(engine, current(engine))
     with _locked(engine) as connection:
         command.upgrade(_config(connection), revision)
 
@@ -78,9 +68,19 @@ def find_drift(engine: Engine) -> None:
         command.check(_config(connection))
 
 
-def _refuse_foreign(engine: Engine) -> None:
-    if current(engine) is None and not is_empty(engine):
-        check(engine)
+def _refuse_unknown(engine: Engine, found: str | None) -> None:
+    """Raises SchemaError for a database that is not ours, or that a newer release migrated."""
+    wanted = head()
+    if found is None and not is_empty(engine):
+        raise SchemaError(
+            "the database holds tables but no amiguard schema; wanted an empty database or one "
+            f"at schema {wanted}"
+        )
+    if found not in {None, *(script.revision for script in _scripts().walk_revisions())}:
+        raise SchemaError(
+            f"the database is at schema {found}, which this program does not know; it works with "
+            f"{wanted}: use the release that migrated it, or a newer one"
+        )
 
 
 @contextmanager

@@ -7,10 +7,6 @@ from typing import Any
 from alembic import context
 
 from amiguard_service.store import tuning_schema
-from amiguard_service.store.schema import metadata
-
-# Importing it puts its tables into the metadata.
-assert tuning_schema  # noqa: S101 - used, not tested
 
 
 def _is_ours(
@@ -27,7 +23,7 @@ def _run() -> None:
         raise RuntimeError(message)
     context.configure(
         connection=connection,
-        target_metadata=metadata,
+        target_metadata=tuning_schema.policy_state.metadata,
         include_object=_is_ours,
         render_as_batch=connection.dialect.name == "sqlite",
         transaction_per_migration=False,
