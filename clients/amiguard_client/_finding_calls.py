@@ -8,7 +8,8 @@ from amiguard.v1 import finding_pb2, finding_service_pb2
 from amiguard.v1.finding_service_pb2_grpc import FindingServiceStub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from amiguard_client.channel import Connection
 
@@ -64,3 +65,74 @@ class FindingCalls:
             page_token = page.next_page_token
             if not page_token:
                 return
+
+    def history_pages(
+        self, name: str, *, page_size: int, page_token: str = ""
+    ) -> Iterator[finding_service_pb2.ListFindingHistoryResponse]:
+        """Yields pages of moves from state to state, in the same way."""
+        while True:
+            request = finding_service_pb2.ListFindingHistoryRequest(
+                finding=finding_name(name), page_size=page_size, page_token=page_token
+            )
+            page = self._connection.call(self._stub.ListFindingHistory, request)
+            yield page
+            page_token = page.next_page_token
+            if not page_token:
+                return
+
+    def acknowledge(
+        self, name: str, *, assignee: str | None = None, etag: str | None = None
+    ) -> finding_pb2.Finding:
+        """Moves an open finding to acknowledged and returns it."""
+        request = finding_service_pb2.AcknowledgeFindingRequest(
+            name=finding_name(name), assignee=assignee or "", etag=etag or ""
+        )
+        return self._connection.call(self._stub.AcknowledgeFinding, request).finding
+
+    def close(
+        self,
+        name: str,
+        *,
+        disposition: str,
+        comment: str,
+        accept_until_time: datetime | None = None,
+        etag: str | None = None,
+    ) -> finding_pb2.Finding:
+        """Closes a finding and returns it; `disposition` is named as in filters."""
+        request = finding_service_pb2.CloseFindingRequest(
+            name=finding_name(name),
+            disposition=finding_pb2.Finding.Disposition.Value(f"DISPOSITION_{disposition}"),
+            comment=comment,
+            etag=etag or "",
+        )
+        if accept_until_time is not None:
+            request.accept_until_time.FromDatetime(accept_until_time)
+        return self._connection.call(self._stub.CloseFinding, request).finding
+
+    def reopen(self, name: str, *, comment: str, etag: str | None = None) -> finding_pb2.Finding:
+        """Reopens a closed finding and returns it."""
+        request = finding_service_pb2.ReopenFindingRequest(
+            name=finding_name(name), comment=comment, etag=etag or ""
+        )
+        return self._connection.call(self._stub.ReopenFinding, request).finding
+
+    def update(
+        self,
+        name: str,
+        *,
+        assignee: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        etag: str | None = None,
+    ) -> finding_pb2.Finding:
+        """Sets what is given and returns the finding; labels are replaced as a whole."""
+        request = finding_service_pb2.UpdateFindingRequest(
+            finding=finding_pb2.Finding(
+                name=finding_name(name),
+                assignee=assignee or "",
+                labels=labels or {},
+                etag=etag or "",
+            )
+        )
+        given = {"assignee": assignee, "labels": labels}
+        request.update_mask.paths.extend(path for path, value in given.items() if value is not None)
+        return self._connection.call(self._stub.UpdateFinding, request).finding

@@ -10,6 +10,7 @@ from amiguard_client.values import (
     Disposition,
     EventReference,
     Finding,
+    FindingHistoryEntry,
     ImageSearch,
     Likelihood,
     Occurrence,
@@ -80,6 +81,22 @@ def occurrence_of(message: wire.Occurrence) -> Occurrence:
     )
 
 
+def history_entry_of(message: wire.FindingHistoryEntry) -> FindingHistoryEntry:
+    """Returns the value of a move from state to state."""
+    return FindingHistoryEntry(
+        change_time=_time(message, "change_time"),
+        actor=message.actor,
+        state_before=(
+            _member(State, message, "state_before", of="state") if message.state_before else None
+        ),
+        state_after=_member(State, message, "state_after", of="state"),
+        disposition=(_member(Disposition, message, "disposition") if message.disposition else None),
+        accept_until_time=_time(message, "accept_until_time"),
+        assignee=message.assignee or None,
+        comment=message.comment or None,
+    )
+
+
 def _search_of(message: wire.ImageSearch) -> ImageSearch:
     return ImageSearch(
         name_patterns=tuple(message.name_patterns),
@@ -123,11 +140,14 @@ def _time(message: Message, name: str) -> datetime | None:
     return stamp.ToDatetime(tzinfo=UTC)
 
 
-def _member(kind: type[_Kind], message: Message, field: str) -> _Kind:
-    """Returns the member a field holds, UNKNOWN for one that is new or never sent."""
+def _member(kind: type[_Kind], message: Message, field: str, *, of: str | None = None) -> _Kind:
+    """Returns the member a field holds, UNKNOWN for one that is new or never sent.
+
+    `of` names the kind of the field where the field's own name is another.
+    """
     enum = message.DESCRIPTOR.fields_by_name[field].enum_type
     value = enum.values_by_number.get(getattr(message, field)) if enum is not None else None
-    name = value.name.removeprefix(f"{field.upper()}_") if value is not None else ""
+    name = value.name.removeprefix(f"{(of or field).upper()}_") if value is not None else ""
     return kind.__members__.get(name) or kind("UNKNOWN")
 
 

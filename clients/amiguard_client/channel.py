@@ -19,7 +19,13 @@ MAX_RECEIVE_BYTES = 64 * 1024 * 1024
 """Longest answer that is read: 500 findings, each with its 20 occurrences, are about 10 MiB."""
 
 _RETRIED_CALLS = {
-    "amiguard.v1.FindingService": ("GetFinding", "GetFindings", "ListOccurrences"),
+    "amiguard.v1.FindingService": (
+        "GetCoverage",
+        "GetFinding",
+        "GetFindings",
+        "ListFindingHistory",
+        "ListOccurrences",
+    ),
     "amiguard.v1.IngestService": ("SubmitBatch",),
 }
 """Calls that may be repeated without harm: they read, or a record sent twice counts once."""

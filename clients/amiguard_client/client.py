@@ -6,18 +6,35 @@ from typing import TYPE_CHECKING, Self
 
 from amiguard.v1 import ingest_service_pb2
 from amiguard.v1.ingest_service_pb2_grpc import IngestServiceStub
+from amiguard_client.coverage import get_coverage
 from amiguard_client.findings import get_finding, list_findings, list_occurrences
+from amiguard_client.lifecycle import (
+    acknowledge_finding,
+    close_finding,
+    list_finding_history,
+    reopen_finding,
+    update_finding,
+    watch_findings,
+)
 from amiguard_client.packing import LogFile, Records, Submittable, batch_of
 from amiguard_client.submit import Submitter
 from amiguard_client.summary import BatchResult, SubmitSummary, result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from datetime import datetime
     from types import TracebackType
 
     from amiguard_client.channel import Connection
+    from amiguard_client.coverage import Coverage
     from amiguard_client.retry import RetryPolicy, Timing
-    from amiguard_client.values import Finding, Occurrence
+    from amiguard_client.values import (
+        Disposition,
+        Finding,
+        FindingChanges,
+        FindingHistoryEntry,
+        Occurrence,
+    )
 
 
 class Client:
@@ -99,3 +116,92 @@ class Client:
     def list_occurrences(self, name: str, *, page_size: int = 0) -> Iterator[Occurrence]:
         """Yields every occurrence of one finding, newest launch first."""
         return list_occurrences(self.connection, name, page_size=page_size)
+
+    def get_coverage(self, *, account_id: str = "", region: str = "") -> Coverage:
+        """Returns what came in, by account and region, and what is wrong with it.
+
+        Of one account or region where these are given, else of all.
+        """
+        return get_coverage(self.connection, account_id=account_id, region=region)
+
+    def acknowledge_finding(
+        self, name: str, *, assignee: str | None = None, etag: str | None = None
+    ) -> Finding:
+        """Moves an open finding to acknowledged and returns it.
+
+        `assignee` takes it up, the caller where None. With `etag` this happens only if it is still
+        the finding's. Raises a ConflictError otherwise, or when the finding is in another state; so
+        do the changes below.
+        """
+        return acknowledge_finding(self.connection, name, assignee=assignee, etag=etag)
+
+    def close_finding(
+        self,
+        name: str,
+        disposition: Disposition,
+        *,
+        comment: str,
+        accept_until_time: datetime | None = None,
+        etag: str | None = None,
+    ) -> Finding:
+        """Closes a finding that is not closed, and returns it.
+
+        `accept_until_time` goes with RISK_ACCEPTED and with nothing else.
+        """
+        return close_finding(
+            self.connection,
+            name,
+            disposition=disposition,
+            comment=comment,
+            accept_until_time=accept_until_time,
+            etag=etag,
+        )
+
+    def reopen_finding(self, name: str, *, comment: str, etag: str | None = None) -> Finding:
+        """Reopens a closed finding and returns it."""
+        return reopen_finding(self.connection, name, comment=comment, etag=etag)
+
+    def update_finding(
+        self,
+        name: str,
+        *,
+        assignee: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        etag: str | None = None,
+    ) -> Finding:
+        """Sets assignee or labels of a finding and returns it; None leaves a field as it is.
+
+        An empty assignee is nobody. Labels are replaced as a whole.
+        """
+        return update_finding(self.connection, name, assignee=assignee, labels=labels, etag=etag)
+
+    def list_finding_history(
+        self, name: str, *, page_size: int = 0
+    ) -> Iterator[FindingHistoryEntry]:
+        """Yields every move of one finding from state to state, oldest first."""
+        return list_finding_history(self.connection, name, page_size=page_size)
+
+    def watch_findings(
+        self,
+        filter: str = "",  # noqa: A002 - the wire contract's word
+        *,
+        cursor: str | None = None,
+        start_time: datetime | None = None,
+        retry: RetryPolicy | None = None,
+        timing: Timing | None = None,
+    ) -> Generator[FindingChanges, None, None]:
+        """Yields changes of findings a filter lets through, in commit order, without an end.
+
+        It starts after `cursor`, else at the first change at or after `start_time`, else now.
+        Broken connections and restarts are waited out within `retry`, and nothing is missed: what
+        was not asked past is sent again. Raises a CursorExpiredError where the change log no
+        longer reaches back as far.
+        """
+        return watch_findings(
+            self.connection,
+            filter,
+            cursor=cursor,
+            start_time=start_time,
+            retry=retry,
+            timing=timing,
+        )

@@ -7,11 +7,11 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from amiguard.v1 import ingest_service_pb2 as wire
+from amiguard_client._backoff import Backoff
 from amiguard_client._feed import Feed, InputEnded, Packed
 from amiguard_client._stream import Ended, Response, Stream
 from amiguard_client.errors import (
     AmiguardError,
-    OverloadedError,
     ServerFaultError,
     UnreachableError,
 )
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from amiguard_client.channel import Connection
 
 __all__ = ["BatchResult", "RetryPolicy", "SubmitSummary", "Submitter", "Timing"]
-
-_MAX_SERVER_FAULTS = 5
-"""Failures in a row of a server that is there but cannot cope: one batch may be what it cannot
-cope with, and would be sent for as long as the retry policy allows."""
-_PERMANENT_CODES = {"UNIMPLEMENTED", "FAILED_PRECONDITION"}
 
 
 class _Talk:
@@ -82,7 +77,8 @@ class Submitter:
         self._source = source
         self._on_ack = on_ack
         self._retry = retry or RetryPolicy()
-        self._timing = timing or Timing()
+        timing = timing or Timing()
+        self._now = timing.now
         self._events: SimpleQueue[object] = SimpleQueue()
         self._tally = Tally()
         # Taken from the input and not acknowledged, in order. The next batch waits in the inbox.
@@ -90,8 +86,7 @@ class Submitter:
         self._inbox: Batch | None = None
         self._feed: Feed | None = None
         self._input_ended: InputEnded | None = None
-        self._failures = 0
-        self._failing_since = 0.0
+        self._backoff = Backoff(self._retry, timing)
 
     def run(self, inputs: Iterable[Submittable]) -> SubmitSummary:
         """Submits all of `inputs` and returns once everything is acknowledged.
@@ -132,15 +127,15 @@ class Submitter:
         if failure is None and not talk.acked:
             failure = self._lost("it asked to reconnect before it acknowledged anything")
         if failure is not None:
-            self._back_off(failure)
+            self._backoff.wait(failure)
 
     def _listen(self, talk: _Talk, inputs: Iterable[Submittable]) -> AmiguardError | None:
         """Returns what broke the stream; None where the server asked to reconnect."""
         patience = self._retry.ack_timeout.total_seconds()
-        stall_at = self._timing.now() + patience
+        stall_at = self._now() + patience
         while True:
             if self._fill(talk):
-                stall_at = self._timing.now() + patience
+                stall_at = self._now() + patience
             if self._is_done and talk.limits is not None:
                 talk.finish()
             event = self._next_event(stall_at if talk.is_waiting else None)
@@ -152,7 +147,7 @@ class Submitter:
                 case InputEnded():
                     self._input_ended = event
                 case Response(stream, message) if stream is talk.stream:
-                    stall_at = self._timing.now() + patience
+                    stall_at = self._now() + patience
                     fault = self._handle(talk, message, inputs)
                     if fault is not None:
                         return fault
@@ -165,7 +160,7 @@ class Submitter:
         if deadline is None:
             return self._events.get()
         try:
-            return self._events.get(timeout=max(0.0, deadline - self._timing.now()))
+            return self._events.get(timeout=max(0.0, deadline - self._now()))
         except Empty:
             return None
 
@@ -179,7 +174,7 @@ class Submitter:
                 if self._feed is None:
                     self._feed = Feed(inputs, talk.limits, events=self._events)
                 if not self._unacked:
-                    self._failures = 0
+                    self._backoff.reset()
             case "ack":
                 if message.ack.sequence <= talk.acked:
                     return None
@@ -189,7 +184,7 @@ class Submitter:
                     )
                 talk.acked += 1
                 talk.in_flight.popleft()
-                self._failures = 0
+                self._backoff.reset()
                 self._complete(message.ack)
             case "go_away":
                 talk.finish()
@@ -243,41 +238,9 @@ class Submitter:
             return None
         return error or self._lost("the stream ended before everything was acknowledged")
 
-    def _back_off(self, failure: AmiguardError) -> None:
-        """Waits before the next attempt, or raises where there should be none."""
-        if not _may_pass(failure):
-            raise failure
-        now = self._timing.now()
-        if self._failures == 0:
-            self._failing_since = now
-        self._failures += 1
-        delay = self._retry.delay(self._failures, jitter=self._timing.jitter())
-        if failure.retry_after is not None:
-            delay += failure.retry_after
-        patience = self._retry.give_up_after.total_seconds() - (now - self._failing_since)
-        if (
-            self._failures == self._retry.max_attempts
-            or delay.total_seconds() > patience
-            or (_is_fault(failure) and self._failures >= _MAX_SERVER_FAULTS)
-        ):
-            raise failure
-        self._timing.sleep(delay.total_seconds())
-
     def _lost(self, text: str) -> UnreachableError:
         message = f"{self._connection.target} cannot be reached: {text}"
         return UnreachableError(message, code="UNAVAILABLE")
 
     def _broken(self, text: str) -> ServerFaultError:
         return ServerFaultError(f"{self._connection.target} {text}", code="INTERNAL")
-
-
-def _is_fault(failure: AmiguardError) -> bool:
-    """Says whether the server is there and could not cope; ABORTED is a lost race in its store."""
-    return isinstance(failure, ServerFaultError) or failure.code == "ABORTED"
-
-
-def _may_pass(failure: AmiguardError) -> bool:
-    """Says whether the same batches may be taken later."""
-    if failure.code in _PERMANENT_CODES or failure.reason == "STREAM_PROTOCOL":
-        return False
-    return isinstance(failure, UnreachableError | OverloadedError) or _is_fault(failure)

@@ -150,3 +150,32 @@ class Finding:
     create_time: datetime | None
     update_time: datetime | None
     etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingHistoryEntry:
+    """One move of a finding from state to state.
+
+    `actor` is the principal that moved it, `amiguard` where the rule did. `state_before` is None
+    in the move that made the finding, `comment` where the rule moved it.
+    """
+
+    change_time: datetime | None
+    actor: str
+    state_before: State | None
+    state_after: State
+    disposition: Disposition | None
+    accept_until_time: datetime | None
+    assignee: str | None
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingChanges:
+    """Findings as they stood after their change, none in a sign of life.
+
+    Everything up to `cursor` has been sent: store it after handling `findings`.
+    """
+
+    findings: tuple[Finding, ...]
+    cursor: str

@@ -162,31 +162,33 @@ class _Reader:
         self.decoded = Decoded()
 
     def read_all(self, inputs: Iterable[bytes]) -> None:
-        """Reads inputs one by one, and looks into one in ONE_IN."""
+        """Reads inputs one by one, and looks into one in ONE_IN of those that are passed by."""
         numbered = enumerate(inputs)
         for index, raw in numbered:
-            self._look_into(raw, index)
-            for further, other in islice(numbered, ONE_IN - 1):
-                self.read(other, further)
+            if self._look_into(raw, index):
+                for further, other in islice(numbered, ONE_IN - 1):
+                    self.read(other, further)
 
-    def _look_into(self, raw: bytes, index: int) -> None:
-        """Reads one input as `read` does, and where and when it was made."""
+    def _look_into(self, raw: bytes, index: int) -> bool:
+        """Reads one input as `read` does; of one that is passed by, where and when it was made."""
         try:
             if not raw.isascii():
                 raw.decode()
             head = decode_wide_head(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            if self.read(raw, index):
+            is_passed_by = self.read(raw, index)
+            if is_passed_by:
                 self._see(sight(raw))
-            return
+            return is_passed_by
         name = head.eventName
         if name and head.eventSource and self._sources.get(name) != head.eventSource:
             self.decoded.record_count += 1
             self.decoded.seen.append(
                 Sighting(head.recipientAccountId, head.awsRegion, head.eventTime)
             )
-        else:
-            self._guarded(raw, index, partial(self._open, raw, index))
+            return True
+        self._guarded(raw, index, partial(self._open, raw, index))
+        return False
 
     def _see(self, sighting: Sighting | None) -> None:
         if sighting is not None:

@@ -41,7 +41,7 @@ class WideHead(Struct, gc=False):
 
     eventTime: Annotated[datetime, Meta(tz=True)]  # noqa: N815 - CloudTrail's name
     awsRegion: str  # noqa: N815 - CloudTrail's name
-    recipientAccountId: str  # noqa: N815 - CloudTrail's name
+    recipientAccountId: Annotated[str, Meta(min_length=1)]  # noqa: N815 - CloudTrail's name
     eventSource: str = ""  # noqa: N815 - CloudTrail's name
     eventName: str = ""  # noqa: N815 - CloudTrail's name
 

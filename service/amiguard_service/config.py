@@ -66,7 +66,7 @@ def load(
 ) -> Effective:
     """Returns the settings in force, of the flags that were given, the environment and a file.
 
-    Raises ConfigError for a wrong value, an unknown name and a combination that is not safe.
+    Raises ConfigError for a wrong value and an unknown name.
     """
     values: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
     sources = dict.fromkeys(values, "the default")
@@ -76,9 +76,25 @@ def load(
         _put(values, sources, name, value, source=f"the variable {PREFIX}{name.upper()}")
     for name, value in flags.items():
         _put(values, sources, name, value, source=f"the flag --{name.replace('_', '-')}")
-    effective = Effective(Settings(**values), MappingProxyType(sources))
-    _check_security(effective)
-    return effective
+    return Effective(Settings(**values), MappingProxyType(sources))
+
+
+def check_security(effective: Effective) -> None:
+    """Raises ConfigError for settings that would let anybody in, or nobody."""
+    settings = effective.settings
+    if settings.insecure:
+        for name in ("tls_certificate", "tls_key", "tls_client_ca", "tokens"):
+            if getattr(settings, name) is not None:
+                raise effective.error(name, expected="nothing, because insecure is set")
+        if not settings.listen.is_loopback:
+            raise effective.error(
+                "listen",
+                expected="a loopback address such as 127.0.0.1:7443, because insecure is set",
+            )
+        return
+    for name in ("tls_certificate", "tls_key", "tokens"):
+        if getattr(settings, name) is None:
+            raise effective.error(name, expected="a file, or insecure on a loopback address")
 
 
 def _read_file(file: Path | None) -> Mapping[str, Any]:
@@ -116,24 +132,6 @@ def _put(
         got = repr(setting.show(value) if isinstance(value, str) else value)
         raise ConfigError(name, got=got, source=source, expected=str(error)) from None
     sources[name] = source
-
-
-def _check_security(effective: Effective) -> None:
-    """Refuses what would let anybody in, or nobody."""
-    settings = effective.settings
-    if settings.insecure:
-        for name in ("tls_certificate", "tls_key", "tls_client_ca", "tokens"):
-            if getattr(settings, name) is not None:
-                raise effective.error(name, expected="nothing, because insecure is set")
-        if not settings.listen.is_loopback:
-            raise effective.error(
-                "listen",
-                expected="a loopback address such as 127.0.0.1:7443, because insecure is set",
-            )
-        return
-    for name in ("tls_certificate", "tls_key", "tokens"):
-        if getattr(settings, name) is None:
-            raise effective.error(name, expected="a file, or insecure on a loopback address")
 
 
 def _toml_line(setting: Setting, value: Any) -> str:

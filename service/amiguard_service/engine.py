@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -25,9 +25,10 @@ from amiguard_service.store import changes as change_store
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store.changes import ChangePage
-from amiguard_service.store.engines import Database
+from amiguard_service.store.engines import Database, naming_the_unavailable
+from amiguard_service.store.errors import StoreError
 from amiguard_service.store.history import fetch_history
-from amiguard_service.store.keys import fetch_or_make_key
+from amiguard_service.store.keys import fetch_or_make_key, make_and_delete_key
 from amiguard_service.store.listing import fetch_findings
 from amiguard_service.stored import HistoryEntry, StoredFinding, StoredOccurrence
 from amiguard_service.tokens import Position
@@ -68,9 +69,10 @@ class Engine:
         """
         database = Database(url, pool_size=pool_size)
         try:
-            if is_empty(database.engine):
-                upgrade(database.engine)
-            check(database.engine)
+            with naming_the_unavailable():
+                if is_empty(database.engine):
+                    upgrade(database.engine)
+                check(database.engine)
         except BaseException:
             database.close()
             raise
@@ -90,6 +92,10 @@ class Engine:
         """How many calls of `commit` can make progress side by side."""
         return self._database.writer_count
 
+    def now(self) -> datetime:
+        """Returns the present time by the engine's clock."""
+        return self._clock()
+
     def page_token_keys(self) -> tuple[bytes, ...]:
         """Returns the keys that seal and open page tokens, the same for every replica."""
         now = self._clock()
@@ -97,7 +103,9 @@ class Engine:
 
     def ping(self) -> None:
         """Raises StoreUnavailableError where the database cannot take a transaction that writes."""
-        self._database.write(lambda _connection: None)
+        # A transaction that writes nothing needs no room on the disk, and would always succeed.
+        now = self._clock()
+        self._database.write(lambda c: make_and_delete_key(c, "probe", now=now))
 
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Makes batches durable, with every finding they cause, in one transaction.
@@ -241,5 +249,7 @@ class Engine:
         return result
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Stores what was noted, if the database can be reached, and closes every connection."""
+        with suppress(StoreError):
+            self.coverage.flush()
         self._database.close()

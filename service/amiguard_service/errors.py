@@ -20,6 +20,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
 from amiguard.v1 import error_reason_pb2 as reasons
+from amiguard_core.errors import PolicyError
 from amiguard_service import refusals
 from amiguard_service.filters import FilterSyntaxError
 from amiguard_service.lifecycle import StateTransitionError
@@ -35,6 +36,8 @@ _STORE_RETRY: Final = timedelta(seconds=2)
 """A database that restarts is back in seconds."""
 _CONFLICT_RETRY: Final = timedelta(milliseconds=100)
 """Whoever the call collided with is done by then."""
+_MAX_NAMES: Final = 20
+"""Names that metadata lists, as the contract says."""
 _DRAIN_RETRY: Final = timedelta(seconds=1)
 """Another replica answers at once; a single server that restarts takes about this long."""
 
@@ -133,12 +136,43 @@ def _not_found(error: refusals.ResourceNotFoundError) -> Answer:
     )
 
 
+def _policy_invalid(error: PolicyError) -> Answer:
+    return _bad_request(error, error.field, f"got {error.got}, expected {error.wanted}")
+
+
 def _etag_mismatch(error: refusals.EtagMismatchError) -> Answer:
     return Answer(
         StatusCode.ABORTED,
         reasons.ERROR_REASON_ETAG_MISMATCH,
         str(error),
         {"name": error.name, "current_etag": error.current},
+    )
+
+
+def _request_id_reused(error: refusals.RequestIdReusedError) -> Answer:
+    return Answer(
+        StatusCode.ALREADY_EXISTS,
+        reasons.ERROR_REASON_REQUEST_ID_REUSED,
+        str(error),
+        {"request_id": error.request_id},
+    )
+
+
+def _resource_exists(error: refusals.ResourceExistsError) -> Answer:
+    return Answer(
+        StatusCode.ALREADY_EXISTS,
+        reasons.ERROR_REASON_RESOURCE_EXISTS,
+        str(error),
+        {"name": error.name},
+    )
+
+
+def _loses_true_positives(error: refusals.LosesTruePositivesError) -> Answer:
+    return Answer(
+        StatusCode.FAILED_PRECONDITION,
+        reasons.ERROR_REASON_LOSES_TRUE_POSITIVES,
+        str(error),
+        {"names": ",".join(error.names[:_MAX_NAMES]), "count": str(len(error.names))},
     )
 
 
@@ -266,15 +300,19 @@ _TABLE: Final[Mapping[type, Callable[[Any], Answer]]] = MappingProxyType(
         NotImplementedError: _not_offered,
         OrderSyntaxError: _order_invalid,
         PageTokenMismatch: _page_token_mismatch,
+        PolicyError: _policy_invalid,
         StateTransitionError: _state_transition,
         StoreConflictError: _store_conflict,
         StoreUnavailableError: _store_unavailable,
         refusals.DrainingError: _draining,
         refusals.EtagMismatchError: _etag_mismatch,
         refusals.FieldInvalidError: _field_invalid,
+        refusals.LosesTruePositivesError: _loses_true_positives,
         refusals.MostlyMalformedError: _mostly_malformed,
         refusals.OverloadedError: _overloaded,
+        refusals.RequestIdReusedError: _request_id_reused,
         refusals.RequestUnreadableError: _request_unreadable,
+        refusals.ResourceExistsError: _resource_exists,
         refusals.ResourceNotFoundError: _not_found,
         refusals.RoleMissingError: _role_missing,
         refusals.StreamProtocolError: _stream_protocol,

@@ -54,10 +54,24 @@ SERVICE_ROLES: Final[Mapping[str, Role]] = MappingProxyType(
 """The role that each service asks for."""
 
 RESPONDERS: Final = (Role.RESPOND, Role.ADMIN)
+TUNING_READERS: Final = (Role.READ, Role.ADMIN)
 METHOD_ROLES: Final[Mapping[str, tuple[Role, ...]]] = MappingProxyType(
     {
         f"amiguard.v1.FindingService/{method}": RESPONDERS
         for method in ("AcknowledgeFinding", "CloseFinding", "ReopenFinding", "UpdateFinding")
+    }
+    | {
+        f"amiguard.v1.TuningService/{method}": TUNING_READERS
+        for method in (
+            "GetAllowlistEntry",
+            "GetRuleConfig",
+            "GetTuningProgress",
+            "ListAllowlistEntries",
+            "ListImages",
+            "ListRuleConfigs",
+            "ListTuningChanges",
+            "PreviewTuning",
+        )
     }
 )
 """Methods that ask for other roles than their service: one of these, the first before all."""

@@ -101,7 +101,8 @@ class OutermostInterceptor(grpc.aio.ServerInterceptor):
             code = grpc.StatusCode.CANCELLED
             raise
         except grpc.aio.AbortError:
-            code = _code_of(context)
+            # Only a library's handler aborts by itself, and grpc.aio does not tell with which code.
+            code = grpc.StatusCode.UNKNOWN
             raise
         except Exception as error:  # noqa: BLE001 - nothing may get past the outermost layer
             answer = answer_to(error)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Final, TextIO
+from contextlib import suppress
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
@@ -17,6 +18,7 @@ STORE_UNAVAILABLE: Final = "store.unavailable"
 STORE_AVAILABLE: Final = "store.available"
 COMMIT_SPLIT: Final = "commit.split"
 SWEEP_DONE: Final = "sweep.done"
+ENTRIES_EXPIRED: Final = "entries.expired"
 TASK_FAILED: Final = "task.failed"
 WORKER_DIED: Final = "worker.died"
 
@@ -24,12 +26,39 @@ _QUIET: Final = ("alembic", "sqlalchemy", "grpc", "asyncio")
 """Libraries that tell at INFO what is of no use to an operator."""
 
 
+class _ForgivingStream:
+    """A stream that drops what cannot be written.
+
+    A disk that is full, or a collector that has died, must not fail the calls the log tells of.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.isatty = stream.isatty
+
+    def write(self, text: str) -> int:
+        """Writes what can be written."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes what can be flushed."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
+def _forgiving(stream: TextIO) -> TextIO:
+    # Of a stream, logs are written with these three methods alone.
+    return cast("TextIO", _ForgivingStream(stream))
+
+
 def configure(*, level: str, style: str, stream: TextIO | None = None) -> None:
     """Sends our events and those of libraries to one stream, in one form.
 
     `style` is `json`, `console` or `auto`: the console's where the stream is a terminal.
     """
-    target = sys.stderr if stream is None else stream
+    target = _forgiving(sys.stderr if stream is None else stream)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -37,7 +66,13 @@ def configure(*, level: str, style: str, stream: TextIO | None = None) -> None:
     ]
     as_text: list[Any]
     if style == "console" or (style == "auto" and target.isatty()):
-        as_text = [structlog.dev.ConsoleRenderer(colors=target.isatty())]
+        as_text = [
+            structlog.dev.ConsoleRenderer(
+                colors=target.isatty(),
+                # Its own formatter shows the values of variables, which may be records.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     else:
         as_text = [
             structlog.processors.format_exc_info,

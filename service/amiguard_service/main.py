@@ -19,9 +19,9 @@ from amiguard_service import allocator, logs
 from amiguard_service.config import CONFIG_VARIABLE, PREFIX, ConfigError, Effective, load
 from amiguard_service.engine import Engine
 from amiguard_service.retention import Retention, SweepLimits
-from amiguard_service.server import Listener, ListenError, Server, Tuning
+from amiguard_service.server import Capacity, Listener, ListenError, Server
 from amiguard_service.settings import SETTINGS, Address, hide_password
-from amiguard_service.store.engines import Database
+from amiguard_service.store.engines import Database, naming_the_unavailable
 from amiguard_service.store.errors import StoreError
 from amiguard_service.tls import make_listener
 
@@ -115,7 +115,8 @@ def _show(effective: Effective) -> None:
 def _migrate(effective: Effective) -> None:
     database = Database(effective.settings.database)
     try:
-        upgrade(database.engine)
+        with naming_the_unavailable():
+            upgrade(database.engine)
     finally:
         database.close()
 
@@ -137,7 +138,7 @@ async def _serve_until_signalled(engine: Engine, listener: Listener, effective: 
     server = Server(
         engine,
         listener,
-        tuning=Tuning(
+        capacity=Capacity(
             unpack_worker_count=settings.unpack_workers,
             reader_count=settings.database_connections,
             sweep_limits=SweepLimits(
@@ -153,16 +154,16 @@ async def _serve_until_signalled(engine: Engine, listener: Listener, effective: 
     address = await server.start()
     allocator.tune_collector()
     log = structlog.get_logger()
-    log.info(
-        logs.SERVER_LISTENING,
-        address=str(address),
-        database=hide_password(settings.database),
-        insecure=settings.insecure,
-        version=version("amiguard"),
-    )
     try:
         if settings.ready_file is not None:
             _write_ready_file(settings.ready_file, address)
+        log.info(
+            logs.SERVER_LISTENING,
+            address=str(address),
+            database=hide_password(settings.database),
+            insecure=settings.insecure,
+            version=version("amiguard"),
+        )
         signal_name = await stop
         log.info(logs.SERVER_DRAINING, signal=signal_name, grace_seconds=settings.grace_seconds)
         await server.stop(settings.grace_seconds)

@@ -18,11 +18,13 @@ T = TypeVar("T")
 MessageT = TypeVar("MessageT", bound=Message)
 
 
-def read_page_size(page_size: int) -> int:
+def read_page_size(
+    page_size: int, *, default: int = DEFAULT_PAGE_SIZE, most: int = MAX_PAGE_SIZE
+) -> int:
     """Returns how many entries a page has; raises FieldInvalidError for a negative number."""
     if page_size < 0:
         raise FieldInvalidError("page_size", got=str(page_size), expected="0 or more")
-    return min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    return min(page_size or default, most)
 
 
 def fill_page(

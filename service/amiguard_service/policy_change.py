@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final
@@ -23,9 +24,12 @@ from amiguard_service.refusals import (
 )
 from amiguard_service.store import tuning as store
 from amiguard_service.store.engines import change_policy
+from amiguard_service.stored import finding_name
 from amiguard_service.tuned import ENTRY_PREFIX, AuditDocument, PassScope, StoredEntry
 
 MAX_JUSTIFICATION: Final = 2_000
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""What no terminal should be sent, and some of it no database takes; lines may be broken."""
 
 
 class EntryDraft(Struct, frozen=True):
@@ -111,6 +115,10 @@ class PolicyChange:
                 got=f"{len(entry.justification)} characters",
                 expected=f"at most {MAX_JUSTIFICATION}",
             )
+        if _CONTROL.search(entry.justification):
+            raise FieldInvalidError(
+                "justification", got="control characters", expected="plain text"
+            )
         check_entry(entry.to_core(), public_patterns=self._in_force.public_patterns, force=force)
 
     def expiry(self, time: datetime | None, ttl: timedelta | None) -> datetime | None:
@@ -173,7 +181,7 @@ class PolicyChange:
             self.connection, self.before.at(self.now), after.at(self.now), now=self.now
         )
         if lost:
-            raise LosesTruePositivesError(lost)
+            raise LosesTruePositivesError(tuple(map(finding_name, lost)))
 
     def commit(self, method: str, *documents: AuditDocument) -> None:
         """Puts the changed policy in force, and records the change, or several, in the audit."""

@@ -16,14 +16,11 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from amiguard.v1.finding_service_pb2_grpc import add_FindingServiceServicer_to_server
 from amiguard.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
-from amiguard.v1.tuning_service_pb2_grpc import (
-    TuningServiceServicer,
-    add_TuningServiceServicer_to_server,
-)
+from amiguard.v1.tuning_service_pb2_grpc import add_TuningServiceServicer_to_server
 from amiguard_service.availability import PROBE_INTERVAL, Availability
 from amiguard_service.committer import Committer
 from amiguard_service.drain import Drain
-from amiguard_service.engine import Engine, read_clock
+from amiguard_service.engine import Engine
 from amiguard_service.findings import FindingService
 from amiguard_service.identity import OPEN_SERVICES, SERVICE_ROLES, Authenticator
 from amiguard_service.ingest import IngestService
@@ -32,8 +29,11 @@ from amiguard_service.limits import Limits
 from amiguard_service.payloads import Unpacker
 from amiguard_service.retention import SweepLimits
 from amiguard_service.settings import Address
+from amiguard_service.store_calls import StoreCalls
 from amiguard_service.sweeper import Sweeper
 from amiguard_service.tokens import PageTokens
+from amiguard_service.tuner import Tuner
+from amiguard_service.tuning_service import TuningService
 from amiguard_service.unpack_pool import UnpackPool
 from amiguard_service.watch import Pace
 
@@ -55,7 +55,7 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class Capacity:
     """How much the server does at a time.
 
     Readers and the store's writers are threads, workers that unpack log files are processes.
@@ -76,22 +76,24 @@ class ListenError(Exception):
 class Server:
     """Serves an engine; made, started and stopped in one event loop. The engine stays open."""
 
-    def __init__(self, engine: Engine, listener: Listener, *, tuning: Tuning | None = None) -> None:
-        tuning = tuning or Tuning()
+    def __init__(
+        self, engine: Engine, listener: Listener, *, capacity: Capacity | None = None
+    ) -> None:
+        capacity = capacity or Capacity()
         self._engine = engine
         self._listener = listener
-        self._limits = tuning.limits
-        self._pace = tuning.pace
+        self._limits = capacity.limits
+        self._pace = capacity.pace
         self._drain = Drain()
         self._executor = ThreadPoolExecutor(
-            engine.writer_count + tuning.reader_count, thread_name_prefix="store"
+            engine.writer_count + capacity.reader_count, thread_name_prefix="store"
         )
         self._availability = Availability(
-            SERVICE_ROLES, probe=self._ping, probe_interval=tuning.probe_interval
+            SERVICE_ROLES, probe=self._ping, probe_interval=capacity.probe_interval
         )
-        self._pool = UnpackPool(tuning.unpack_worker_count)
+        self._pool = UnpackPool(capacity.unpack_worker_count)
         self._unpacker = Unpacker(
-            self._pool, tuning.limits, launch_paths=lambda: engine.policy.rule.launch_paths
+            self._pool, capacity.limits, launch_paths=lambda: engine.policy.rule.launch_paths
         )
         self._committer = Committer(
             engine, self._executor, on_store_lost=self._availability.lose_store
@@ -100,23 +102,29 @@ class Server:
             self._executor,
             sweep=engine.sweep,
             flush=engine.coverage.flush,
-            clock=read_clock,
-            limits=tuning.sweep_limits,
+            clock=engine.now,
+            limits=capacity.sweep_limits,
+        )
+        self._tuner = Tuner(
+            engine, StoreCalls(self._executor, on_store_lost=self._availability.lose_store)
         )
         self._grpc: grpc.aio.Server = grpc.aio.server(
             interceptors=[OutermostInterceptor(listener.authenticator, self._drain)],
             maximum_concurrent_rpcs=MAX_CALLS,
-            options=_options(tuning.limits),
+            options=_options(capacity.limits),
         )
 
     async def start(self) -> Address:
         """Returns the address once calls are served; raises ListenError where it is not free."""
         keys = await self._in_executor(self._engine.page_token_keys)
+        # What the first records are unpacked by must be in force, not what is so from the start.
+        await self._in_executor(self._engine.refresh_policy)
         self._add_services(PageTokens(tuple(keys)))
         port = self._bind()
         await self._grpc.start()
         self._availability.start()
         self._sweeper.start()
+        self._tuner.start()
         return Address(self._listener.address.host, port)
 
     async def stop(self, grace_seconds: float) -> None:
@@ -136,6 +144,7 @@ class Server:
         await self._grpc.stop(0)
         await self._committer.close()
         await self._sweeper.close()
+        await self._tuner.close()
         await self._availability.close()
         await self._pool.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -163,7 +172,13 @@ class Server:
             self._grpc,
         )
         add_TuningServiceServicer_to_server(
-            TuningServiceServicer(),  # type: ignore[abstract]  # what it lacks is answered UNIMPLEMENTED
+            TuningService(
+                self._engine,
+                self._executor,
+                tokens=tokens,
+                limits=self._limits,
+                on_store_lost=self._availability.lose_store,
+            ),
             self._grpc,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._availability.servicer, self._grpc)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Self
 
@@ -23,6 +23,9 @@ from amiguard_service.intake import Batch
 
 _PLACE = re.compile(r"[0-9]{1,12}/[a-z0-9-]{1,32}", re.ASCII)
 """An account and region as AWS names them: nothing is counted under names that are made up."""
+
+_EARLIEST = datetime(2013, 11, 1, tzinfo=UTC)
+"""CloudTrail began in this month: what is older is no time of a record."""
 
 
 class RegionDay(Struct, frozen=True, order=True):
@@ -68,7 +71,7 @@ class Tally:
         )
         share, rest = divmod(decoded.unseen_count, max(1, len(decoded.seen)))
         for number, seen in enumerate(decoded.seen):
-            if _is_place(seen.account_id, seen.region):
+            if _is_place(seen.account_id, seen.region) and seen.event_time >= _EARLIEST:
                 where = RegionDay(seen.account_id, seen.region, day)
                 self._region(where, arrival_time).count(
                     seen.event_time,

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import grpc
 
-from amiguard_service.config import Effective
+from amiguard_service.config import Effective, check_security
 from amiguard_service.identity import Authenticator, Everybody, TokenFileError, read_tokens
 from amiguard_service.server import Listener
 
 
 def make_listener(effective: Effective) -> Listener:
-    """Returns where and to whom to listen. Raises ConfigError for a file that cannot be used."""
+    """Returns where and to whom to listen.
+
+    Raises ConfigError for settings that are not safe and for a file that cannot be used.
+    """
+    check_security(effective)
     settings = effective.settings
     if settings.insecure:
         return Listener(settings.listen, Everybody())
@@ -24,7 +28,7 @@ def make_listener(effective: Effective) -> Listener:
 
 def _make_authenticator(effective: Effective) -> Authenticator:
     path = effective.settings.tokens
-    assert path is not None  # noqa: S101 - `load` lets no other settings pass
+    assert path is not None  # noqa: S101 - `check_security` lets no other settings pass
     try:
         return read_tokens(path)
     except OSError as error:
@@ -60,7 +64,7 @@ def _make_credentials(effective: Effective) -> grpc.ServerCredentials:
 
 
 def _read(effective: Effective, name: str, path: Path | None) -> bytes:
-    assert path is not None  # noqa: S101 - `load` lets no other settings pass
+    assert path is not None  # noqa: S101 - `check_security` lets no other settings pass
     try:
         return path.read_bytes()
     except OSError as error:

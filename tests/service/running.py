@@ -14,9 +14,10 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from amiguard.v1.finding_service_pb2_grpc import FindingServiceStub
+from amiguard.v1.tuning_service_pb2_grpc import TuningServiceStub
 from amiguard_service.engine import Engine
 from amiguard_service.identity import Authenticator, Everybody
-from amiguard_service.server import Listener, Server, Tuning
+from amiguard_service.server import Capacity, Listener, Server
 from amiguard_service.settings import Address
 
 TIMEOUT = 30
@@ -37,6 +38,11 @@ class Running:
         """The calls of the finding service."""
         return FindingServiceStub(self.channel)
 
+    @property
+    def tuning(self) -> TuningServiceStub:
+        """The calls of the tuning service."""
+        return TuningServiceStub(self.channel)
+
     def stop(self, grace_seconds: float) -> Future[None]:
         """Drains and stops the server."""
         return asyncio.run_coroutine_threadsafe(self.server.stop(grace_seconds), self.loop)
@@ -44,7 +50,11 @@ class Running:
 
 @contextmanager
 def serving(
-    engine: Engine, *, authenticator: Authenticator | None = None, tuning: Tuning | None = None
+    engine: Engine,
+    *,
+    authenticator: Authenticator | None = None,
+    credentials: grpc.ServerCredentials | None = None,
+    capacity: Capacity | None = None,
 ) -> Iterator[Running]:
     """Serves an engine until the end of the block."""
     loop = asyncio.new_event_loop()
@@ -52,8 +62,8 @@ def serving(
     thread.start()
 
     async def start() -> tuple[Server, Address]:
-        listener = Listener(Address("127.0.0.1", 0), authenticator or Everybody())
-        server = Server(engine, listener, tuning=tuning)
+        listener = Listener(Address("127.0.0.1", 0), authenticator or Everybody(), credentials)
+        server = Server(engine, listener, capacity=capacity)
         return server, await server.start()
 
     try:

@@ -20,7 +20,7 @@ from amiguard_service.engine import Batch, Engine
 from amiguard_service.filters import MatchAll
 from amiguard_service.identity import Principal, Role, Token, Tokens
 from amiguard_service.limits import Limits
-from amiguard_service.server import Tuning
+from amiguard_service.server import Capacity
 from amiguard_service.store.changes import RETENTION_MARK
 from amiguard_service.store.schema import finding_changes, retention_marks
 from amiguard_service.tokens import PageTokens
@@ -30,7 +30,7 @@ from tests.store.values import batch, launch, origin, search
 
 NEVER = timedelta(hours=1)
 """Longer than any test waits."""
-BEATING = Tuning(pace=Pace(heartbeat_interval=timedelta(milliseconds=20)))
+BEATING = Capacity(pace=Pace(heartbeat_interval=timedelta(milliseconds=20)))
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ class TestChanges:
 
     def test_own_changes_are_sent_without_a_poll(self, engine: Engine) -> None:
         """A commit of the same process is not waited for to be noticed."""
-        with serving(engine, tuning=Tuning(pace=Pace(poll_interval=NEVER))) as running:
+        with serving(engine, capacity=Capacity(pace=Pace(poll_interval=NEVER))) as running:
             watcher = watch(running)
             watcher.next()
 
@@ -346,7 +346,7 @@ class TestHeartbeats:
 
     def test_heartbeats_keep_coming(self, engine: Engine) -> None:
         """A stream without changes says so, again and again, with the same cursor."""
-        with serving(engine, tuning=BEATING) as running:
+        with serving(engine, capacity=BEATING) as running:
             beats = list(islice(watch(running).responses, 5))
 
         assert not any(beat.findings for beat in beats)
@@ -354,7 +354,7 @@ class TestHeartbeats:
 
     def test_heartbeat_moves_past_what_the_filter_leaves_out(self, engine: Engine) -> None:
         """A watcher whom nothing concerns comes back behind what was not for them."""
-        with serving(engine, tuning=BEATING) as running:
+        with serving(engine, capacity=BEATING) as running:
             watcher = watch(running, filter="client = boto3")
             first = watcher.next().cursor
             left_out = find(engine, "acme-1")
@@ -405,7 +405,7 @@ class TestEnds:
 
     def test_streams_past_the_limit_are_refused(self, engine: Engine) -> None:
         """One more watcher than the server bears is told so; a place that is left is free."""
-        with serving(engine, tuning=Tuning(limits=Limits(max_streams=2))) as running:
+        with serving(engine, capacity=Capacity(limits=Limits(max_streams=2))) as running:
             first, second = watch(running), watch(running)
             first.next()
             second.next()

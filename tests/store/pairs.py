@@ -1,4 +1,4 @@
-"""Searches and launches that are near to becoming findings: what a change of policy decides over."""
+"""Searches and launches that are near to becoming findings: a change of policy decides."""
 
 from __future__ import annotations
 

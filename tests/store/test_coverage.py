@@ -6,18 +6,16 @@ from datetime import timedelta
 from threading import Thread
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from amiguard_core.decode import Decoded, Rejection, decode_records
+from amiguard_core.decode import Decoded, Rejection
 from amiguard_core.policy import RuleConfig
 from amiguard_core.sightings import Sighting
 from amiguard_service.coverage import RegionCount, RegionCoverage, SourceCoverage
 from amiguard_service.coverage_book import CoverageQuery, CoverageReport
 from amiguard_service.engine import Batch, Engine
+from amiguard_service.retention import SweepLimits
 from amiguard_service.store.errors import StoreUnavailableError
 from tests.store.clock import ManualClock
-from tests.store.test_laws import clear
 from tests.store.values import ACCOUNT, NOON, batch, launch, origin, search
 
 RULE = RuleConfig()
@@ -113,16 +111,16 @@ class TestSearchesAndLaunches:
         assert counted.unidentified_count == 2
 
     @pytest.mark.parametrize(
-        ("kind", "late", "is_beyond"),
+        ("kind", "late", "counted"),
         [
-            (search, RULE.window + RULE.lateness, False),
-            (search, RULE.window + RULE.lateness + SECOND, True),
-            (launch, RULE.lateness, False),
-            (launch, RULE.lateness + SECOND, True),
+            (search, RULE.window + RULE.lateness, 0),
+            (search, RULE.window + RULE.lateness + SECOND, 1),
+            (launch, RULE.lateness, 0),
+            (launch, RULE.lateness + SECOND, 1),
         ],
     )
     def test_what_may_have_missed_its_partner_is_counted(
-        self, engine: Engine, clock: ManualClock, kind: object, late: timedelta, is_beyond: bool
+        self, engine: Engine, clock: ManualClock, kind: object, late: timedelta, counted: int
     ) -> None:
         """A record counts as beyond the horizon from when a partner may have been forgotten."""
         assert callable(kind)
@@ -130,21 +128,19 @@ class TestSearchesAndLaunches:
 
         engine.commit([batch(kind(origin("r")))])
 
-        assert total(engine).beyond_horizon_count == is_beyond
+        assert total(engine).beyond_horizon_count == counted
 
     def test_what_is_within_the_horizon_misses_no_partner(
         self, engine: Engine, clock: ManualClock
     ) -> None:
         """The first moment in which a launch can miss its search is the first that is counted."""
-        engine_limits = {"s": 0, "l": RULE.window.total_seconds()}
         clock.now = NOON
-        engine.commit([batch(search(origin("s", engine_limits["s"])))])
+        engine.commit([batch(search(origin("s")))])
         clock.now = NOON + RULE.window + RULE.lateness
-        from amiguard_service.retention import SweepLimits
-
         engine.sweep(clock.now, SweepLimits())
 
-        (outcome,) = engine.commit([batch(launch(origin("l", engine_limits["l"])))])
+        last_moment = origin("l", RULE.window.total_seconds())
+        (outcome,) = engine.commit([batch(launch(last_moment))])
 
         assert len(outcome.finding_ids) == 1
         assert total(engine).beyond_horizon_count == 0
@@ -167,37 +163,194 @@ class TestSearchesAndLaunches:
 class TestOtherRecords:
     """What the rule does not need is counted by the records that were looked into."""
 
-    def test_lateness_falls_into_buckets(self, engine: Engine, clock: ManualClock) -> None:
-        """A bucket has its upper bound in it."""
-        clock.now = NOON
-        minutes = (0, 1, 5, 15, 60, 6 * 60, 24 * 60, 24 * 60 + 1)
-        seen = [sighting(-60 * minute) for minute in minutes]
-
-        engine.note(others(len(seen), *seen))
-
-        assert total(engine).lateness == [2, 1, 1, 1, 1, 1, 1]
-
-    @given(count=st.integers(1, 1_000), places=st.lists(st.booleans(), min_size=1, max_size=20))
-    @settings(max_examples=20)
-    def test_those_not_looked_into_are_shared_out(
-        self, migrated_sqlite: object, count: int, places: list[bool]
+    def test_batches_that_need_no_transaction_are_stored_together(
+        self, engine: Engine, clock: ManualClock
     ) -> None:
-        """Every record is counted once, among the places of those that were looked into."""
-        del migrated_sqlite
-        from amiguard_service.tally import Tally
+        """What is noted adds up until it is stored, and is stored once."""
+        clock.now = NOON
+        engine.note(others(100, sighting(-60)))
+        clock.now += timedelta(hours=1)
+        engine.note(others(20, sighting(-30)))
 
-        count = max(count, len(places))
-        seen = [sighting(name="eu-west-1" if west else "us-east-1") for west in places]
-        tally = Tally()
+        engine.coverage.flush()
+        engine.coverage.flush()
 
-        tally.add_batch(others(count, *seen), arrival_time=NOON)
+        counted = total(engine)
+        assert counted.record_count == 120
+        assert counted.last_record_time == NOON - 30 * SECOND
+        assert counted.last_arrival_time == clock.now
+        assert region(engine).days.hours[-1] - region(engine).days.hours[0] == 1
+        assert source(engine).days.total.record_count == 120
 
-        counts = {where.region: counted.record_count for where, counted in tally.regions.items()}
-        assert sum(counts.values()) == count
-        even = count / len(places)
-        assert all(
-            abs(counts[where] - even * places.count(where == "eu-west-1")) <= places.count(
-                where == "eu-west-1"
-            )
-            for where in counts
+    def test_what_cannot_be_stored_is_stored_later(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While the database is lost counts wait, and more may be added to them."""
+
+        def fail(*_: object, **__: object) -> None:
+            raise StoreUnavailableError("the database is unavailable")
+
+        engine.note(others(100, sighting()))
+        with monkeypatch.context() as broken:
+            broken.setattr(engine._database, "write", fail)
+            with pytest.raises(StoreUnavailableError):
+                engine.coverage.flush()
+        engine.note(others(1, sighting()))
+
+        assert total(engine).record_count == 101
+
+    def test_committed_batches_count_their_other_records_too(self, engine: Engine) -> None:
+        """Of a batch with a search in it nothing is left to a later flush."""
+        sent = batch(search(origin("s")))
+        sent.decoded.record_count = 50
+        sent.decoded.seen.append(sighting(name="us-east-1"))
+
+        engine.commit([sent])
+
+        counts = {
+            found.region: found.days.total.record_count
+            for found in engine.coverage.report(CoverageQuery(limit=10)).regions
+        }
+        assert counts == {"eu-west-1": 1, "us-east-1": 49}
+
+
+@pytest.mark.category("coverage")
+class TestSources:
+    """What forwarders send is counted by their names."""
+
+    def test_rejections_are_counted_by_who_sent_them(self, engine: Engine) -> None:
+        """Read and rejected inputs are told apart."""
+        engine.commit([batch(search(origin("s")), rejections=(REJECTION,) * 3)])
+
+        sent = source(engine).days.total
+        assert (source(engine).source, sent.record_count, sent.rejected_count) == ("tests", 1, 3)
+
+
+@pytest.mark.category("coverage")
+class TestReports:
+    """What is stored is read by account and region, a page at a time."""
+
+    def test_pages_hold_each_region_once(self, engine: Engine) -> None:
+        """Pages of any size join to the whole, in order of account and region."""
+        accounts = ("111122223333", "000000000001", "444455556666")
+        places = [(a, r) for a in accounts for r in ("us-east-1", "eu-west-1", "af-south-1")]
+        for number, (account, name) in enumerate(places):
+            where = origin(f"s{number}", number, account=account, region=name)
+            engine.commit([batch(search(where))])
+
+        for size in (1, 2, 4, 9, 10):
+            seen: list[tuple[str, str]] = []
+            page = report(engine, limit=size)
+            seen += [(found.account_id, found.region) for found in page.regions]
+            while page.next_after is not None:
+                page = report(engine, limit=size, after=page.next_after)
+                seen += [(found.account_id, found.region) for found in page.regions]
+            assert seen == sorted(places)
+
+    @pytest.mark.parametrize(
+        ("query", "places"),
+        [
+            ({"account_id": ACCOUNT}, [(ACCOUNT, "eu-west-1"), (ACCOUNT, "us-east-1")]),
+            ({"region": "us-east-1"}, [(ACCOUNT, "us-east-1"), ("444455556666", "us-east-1")]),
+            ({"account_id": ACCOUNT, "region": "us-east-1"}, [(ACCOUNT, "us-east-1")]),
+            ({"account_id": "999999999999"}, []),
+        ],
+    )
+    def test_one_account_or_region_can_be_asked_for(
+        self, engine: Engine, query: dict[str, str], places: list[tuple[str, str]]
+    ) -> None:
+        """A query for one account or region gives just that, and no word of forwarders."""
+        for account, name in (
+            (ACCOUNT, "eu-west-1"),
+            (ACCOUNT, "us-east-1"),
+            ("444455556666", "us-east-1"),
+        ):
+            engine.note(others(1, sighting(account=account, name=name)))
+
+        found = report(engine, **query)
+
+        assert [(one.account_id, one.region) for one in found.regions] == places
+        assert {diagnosis.source for diagnosis in found.diagnoses} <= {None}
+
+    def test_days_are_apart_and_summed(self, engine: Engine, clock: ManualClock) -> None:
+        """Counts are kept by the day of arrival."""
+        clock.now = NOON
+        engine.commit([batch(search(origin("s1")))])
+        clock.now += timedelta(days=2)
+        engine.commit([batch(search(origin("s2", 60)))])
+
+        (first, one), (second, other) = region(engine).days.counts
+        assert (one.search_count, other.search_count, total(engine).search_count) == (1, 1, 2)
+        assert second - first == 2
+
+    def test_diagnoses_come_with_their_page(self, engine: Engine, clock: ManualClock) -> None:
+        """A region's diagnoses are on its page, those of forwarders on the first."""
+        clock.now = NOON
+        for number, name in enumerate(("eu-west-1", "us-east-1")):
+            engine.commit([batch(launch(origin(f"l{number}", region=name)))])
+
+        first = report(engine, limit=1)
+        second = report(engine, limit=1, after=first.next_after)
+
+        assert [(d.code, d.region) for d in first.diagnoses] == [("SEARCHES_MISSING", "eu-west-1")]
+        assert [(d.code, d.region) for d in second.diagnoses] == [("SEARCHES_MISSING", "us-east-1")]
+        assert (len(first.sources), second.sources) == (1, ())
+
+    def test_nothing_is_said_of_nothing(self, engine: Engine) -> None:
+        """Without a record ever there is one diagnosis, which says so."""
+        found = report(engine)
+
+        assert (found.regions, found.sources) == ((), ())
+        assert [diagnosis.code for diagnosis in found.diagnoses] == ["NOTHING_RECEIVED"]
+
+
+@pytest.mark.category("coverage")
+def test_counts_outlive_the_server(engine: Engine, other: Engine) -> None:
+    """Two servers count into one book, which a third reads."""
+    engine.commit([batch(search(origin("s1", 1)))])
+    other.commit([batch(search(origin("s2", 2)), launch(origin("l", 3)))])
+    other.note(others(10, sighting()))
+    other.coverage.flush()
+
+    counted = total(engine)
+    assert (counted.record_count, counted.search_count, counted.launch_count) == (13, 2, 1)
+    assert counted.last_search_time == NOON + 2 * SECOND
+
+
+@pytest.mark.category("coverage")
+def test_server_that_stops_stores_what_it_counted(database_url: str, engine: Engine) -> None:
+    """Nothing that was noted is lost to an orderly end."""
+    stopping = Engine.open(database_url)
+    stopping.note(others(10, sighting()))
+
+    stopping.close()
+
+    assert total(engine).record_count == 10
+
+
+@pytest.mark.category("coverage")
+def test_servers_that_count_side_by_side_lose_nothing(engine: Engine, other: Engine) -> None:
+    """Counts of transactions side by side add up, and none waits for another for ever."""
+    places = [f"eu-west-{number}" for number in range(1, 6)]
+    rounds = 15
+
+    def count(server: Engine, name: str, order: list[str]) -> None:
+        for number in range(rounds):
+            where = f"{name}-{number}"
+            server.commit([batch(*(search(origin(f"{where}-{at}", region=at)) for at in order))])
+
+    threads = [
+        Thread(target=count, args=[server, name, order])
+        for server, name, order in (
+            (engine, "a", places),
+            (other, "b", places[::-1]),
+            (engine, "c", places[::-1]),
         )
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+
+    found = report(engine).regions
+    assert [one.days.total.search_count for one in found] == [rounds * len(threads)] * len(places)

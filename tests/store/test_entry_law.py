@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,7 +13,6 @@ from amiguard_service.engine import Engine
 from amiguard_service.stored import StoredFinding
 from amiguard_service.tuning import EntryDraft, Guard
 from tests.data.strategies import ACCOUNTS
-from tests.store.clock import ManualClock
 from tests.store.pairs import pairs
 from tests.store.test_laws import clear
 from tests.store.test_tuning_laws import counted, known_images
@@ -29,14 +26,6 @@ VOUCHED = (
     (EntryKind.ORGANIZATION_PATTERN, "acme-b?se-*"),
     (EntryKind.ORGANIZATION_PATTERN, "ubuntu/*"),
 )
-
-
-@pytest.fixture
-def engine(database_url: str, clock: ManualClock) -> Iterator[Engine]:
-    """An engine on a migrated database without data."""
-    opened = Engine.open(database_url, clock=clock)
-    yield opened
-    opened.close()
 
 
 def settle(engine: Engine) -> dict[str, StoredFinding]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,19 +22,20 @@ from amiguard_service.stored import Disposition, State, StoredFinding
 from amiguard_service.tuned import ENTRY_PREFIX
 from amiguard_service.tuning import EntryDraft, Guard
 from tests.data.strategies import ACCOUNTS
-from tests.store.clock import ManualClock
 from tests.store.pairs import pairs
 from tests.store.test_laws import clear
-from tests.store.test_tuning_laws import RULES, SUBJECTS, counted, make_move, operator_moves
+from tests.store.test_tuning_laws import RULES, SUBJECTS, Clock, counted, make_move, operator_moves
 from tests.store.values import batch
 
-PAIRING = (
+PAIRING: tuple[Mapping[str, Any], ...] = (
     {"window": timedelta(seconds=60)},
     {"window": timedelta(hours=1)},
     {"correlate_by": CorrelateBy.ROLE},
     {"correlate_by": CorrelateBy.PRINCIPAL, "window": timedelta(seconds=1)},
     {"mode": Mode.STRICT},
 )
+# More of those that decide which findings there are than of those that score them.
+SETTINGS: tuple[Mapping[str, Any], ...] = (*RULES, *PAIRING, *PAIRING)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,11 +48,9 @@ class Change:
 
 
 @pytest.fixture
-def engine(database_url: str, clock: ManualClock) -> Iterator[Engine]:
-    """An engine on a migrated database without data."""
-    opened = Engine.open(database_url, clock=clock)
-    yield opened
-    opened.close()
+def clock() -> Clock:
+    """The clock of the engine."""
+    return Clock()
 
 
 def creation(vouched: tuple[EntryKind, str], *, account_ids: tuple[str, ...]) -> Change:
@@ -73,7 +73,7 @@ def deletion(entry_id: str) -> Change:
     )
 
 
-def revision(values: dict[str, object]) -> Change:
+def revision(values: Mapping[str, Any]) -> Change:
     """Makes the change that puts other settings in force."""
 
     def patch(rule: RuleConfig) -> RuleConfig:
@@ -92,14 +92,13 @@ def changes(engine: Engine) -> st.SearchStrategy[Change]:
     scopes = st.sampled_from(((), (ACCOUNTS[0],)))
     entry_ids = [entry.entry_id for entry in engine.tuning.list_entries()]
     return st.one_of(
-        st.sampled_from(RULES).map(revision),
-        st.sampled_from(PAIRING).map(revision),
+        st.sampled_from(SETTINGS).map(revision),
         st.builds(creation, st.sampled_from(SUBJECTS), account_ids=scopes),
         st.sampled_from(entry_ids).map(deletion),
     )
 
 
-def closures(clock: ManualClock) -> tuple[Closure | None, ...]:
+def closures(clock: Clock) -> tuple[Closure | None, ...]:
     """Returns ways to close a finding, and not to."""
     tomorrow = clock.now + timedelta(days=1)
     accepted = Closure(Disposition.RISK_ACCEPTED, "for now", tomorrow)
@@ -130,7 +129,7 @@ def by_id(engine: Engine) -> dict[str, tuple[object, ...]]:
 
 
 @pytest.mark.category("tuning")
-def test_preview_is_what_then_happens(engine: Engine, clock: ManualClock) -> None:
+def test_preview_is_what_then_happens(engine: Engine, clock: Clock) -> None:
     """The counts and the examples are the difference that the change then makes."""
 
     @settings(max_examples=100, suppress_health_check=list(HealthCheck))

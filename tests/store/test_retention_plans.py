@@ -111,3 +111,34 @@ def test_no_statement_reads_a_whole_table(full: Engine, clock: ManualClock) -> N
     scans = [f"SCAN {table}" for table in BIG] + [f"Seq Scan on {table}" for table in BIG]
     assert len(plans) > 10
     assert {s: p for s, p in plans.items() if any(scan in p for scan in scans)} == {}
+
+
+@pytest.mark.category("retention")
+def test_room_of_deleted_rows_is_used_again(engine: Engine, clock: ManualClock) -> None:
+    """A database that deletes as much as it takes in stops growing."""
+
+    def size() -> int:
+        if engine._database.backend == "sqlite":
+            pages = engine._database.read(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar())
+            return int(pages or 0)
+        # What PostgreSQL's autovacuum does in its own time.
+        with engine._database.engine.connect() as connection:
+            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+            alone.exec_driver_sql("VACUUM waiting_records")
+            return int(
+                alone.exec_driver_sql(
+                    "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits "
+                    "WHERE inhparent = 'waiting_records'::regclass"
+                ).scalar_one()
+            )
+
+    sizes = []
+    for day in range(4):
+        records = [launch(origin(f"l{day}-{number}", number)) for number in range(1_000)]
+        engine.commit([batch(*records)])
+        clock.now += timedelta(days=2)
+        while engine.sweep(clock.now, SweepLimits()).has_more:
+            pass
+        sizes.append(size())
+
+    assert sizes[-1] <= sizes[0] * 1.1

@@ -9,17 +9,37 @@ from typing import Any
 
 import rich_click as click
 
+from amiguard_client.cli.bad_files import BadFileError
 from amiguard_client.cli.durations import Duration
-from amiguard_client.cli.exits import FAILED, UNREACHABLE
+from amiguard_client.cli.exits import BAD_FILE, FAILED, UNREACHABLE
 from amiguard_client.cli.output import say
 from amiguard_client.cli.server import DEFAULT_SERVER, Server
-from amiguard_client.errors import AmiguardError, InvalidRequestError, UnreachableError
+from amiguard_client.errors import (
+    AmiguardError,
+    ConflictError,
+    InvalidRequestError,
+    UnreachableError,
+)
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 _COMMANDS = {
     "submit": ("amiguard_client.cli.submit", "Submit log files to a server."),
-    "findings": ("amiguard_client.cli.findings", "Read findings from a server."),
+    "findings": (
+        "amiguard_client.cli.findings",
+        "Read findings from a server, change them and watch them.",
+    ),
+    "allow": ("amiguard_client.cli.allow", "See, change and check the allowlist."),
+    "rules": ("amiguard_client.cli.rules", "See, change and test the rule configuration."),
+    "images": ("amiguard_client.cli.images", "See and change what is known of images."),
+    "audit": (
+        "amiguard_client.cli.audit",
+        "See every change of the tuning, and check that none is gone.",
+    ),
+    "doctor": (
+        "amiguard_client.cli.doctor",
+        "Say what is wrong with a server, and with what it is sent.",
+    ),
     "explain": ("amiguard_client.cli.explain", "Say how each search and launch is judged."),
     "hunt": ("amiguard_client.cli.hunt", "Look for findings in log files, without a server."),
 }
@@ -51,14 +71,18 @@ class Root(click.RichGroup):
         return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command; exits 3 when the server cannot be reached, 1 for its other errors."""
+        """Runs a command; exits 3 for a server that is away, else 1, and 2 for a bad file."""
         try:
             return super().invoke(ctx)
         except AmiguardError as error:
             say(f"Error: {error}")
-            if isinstance(error, InvalidRequestError) and error.reason:
+            if isinstance(error, InvalidRequestError | ConflictError) and error.reason:
                 say(f"Reason: {error.reason}")
             ctx.exit(UNREACHABLE if isinstance(error, UnreachableError) else FAILED)
+        except BadFileError as error:
+            for problem in error.problems:
+                say(problem)
+            ctx.exit(BAD_FILE)
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
@@ -118,8 +142,8 @@ def main(
 
     Image searches by name that say nothing about the owner, and the launches that followed.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 server not reachable, 5 some records were
-    rejected.
+    Exit codes: 0 done, 1 failed, 2 wrong usage or a bad file, 3 server not reachable, 5 some
+    records were rejected.
     """
     ctx.obj = Server(
         target=target,

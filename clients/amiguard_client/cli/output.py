@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from amiguard_client.cli.sheets import Sheet
 
-TABLE, JSON, NDJSON, TEXT = "table", "json", "ndjson", "text"
+TABLE, JSON, NDJSON, TEXT, YAML = "table", "json", "ndjson", "text", "yaml"
 
 
 def say(text: str) -> None:
@@ -69,15 +69,15 @@ _UNBOUNDED = 100_000
 """Columns of a file or a pipe: more than any line we write."""
 
 
-def write(*parts: RenderableType) -> None:
-    """Writes rich parts to standard output, wrapped to the width of a terminal.
+def write(*parts: RenderableType, is_talk: bool = False) -> None:
+    """Writes rich parts to standard output, or error for talk, wrapped to a terminal's width.
 
     What is no terminal has no width to keep, so nothing is cut there and nothing wrapped.
     """
     from rich.console import Console
 
-    is_terminal = sys.stdout.isatty()
-    console = Console(highlight=False, width=None if is_terminal else _UNBOUNDED)
+    is_terminal = (sys.stderr if is_talk else sys.stdout).isatty()
+    console = Console(highlight=False, width=None if is_terminal else _UNBOUNDED, stderr=is_talk)
     for part in parts:
         if is_terminal:
             console.print(part)
@@ -85,7 +85,8 @@ def write(*parts: RenderableType) -> None:
         with console.capture() as capture:
             console.print(part)
         # Rich fills lines up to the width it is given.
-        click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+        lines = "\n".join(line.rstrip() for line in capture.get().splitlines())
+        click.echo(lines, err=is_talk)
 
 
 def write_sheet(sheet: Sheet) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 _RUN_INSTANCES = "RunInstances"
-_LAUNCH_PATHS = (
+LAUNCH_PATHS = (
     _RUN_INSTANCES,
     "CreateLaunchTemplate",
     "CreateLaunchTemplateVersion",
@@ -37,7 +37,7 @@ def policy_options(function: _Command) -> _Command:
             multiple=True,
             default=(_RUN_INSTANCES,),
             show_default=True,
-            type=click.Choice(_LAUNCH_PATHS, case_sensitive=False),
+            type=click.Choice(LAUNCH_PATHS, case_sensitive=False),
             help="APIs that count as launches. Give it once for each.",
         ),
         click.option(

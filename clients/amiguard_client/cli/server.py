@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from amiguard_client._finding_calls import FindingCalls
+    from amiguard_client.cli.tuning_calls import TuningCalls
     from amiguard_client.client import Client
 
 DEFAULT_SERVER = "127.0.0.1:7443"
@@ -54,6 +58,31 @@ class Server:
             token=self.token,
             timeout=self.timeout,
         )
+
+
+def server_of(ctx: click.Context) -> Server:
+    """Returns the server that the root command was told of."""
+    server = ctx.find_object(Server)
+    assert server is not None  # noqa: S101 - the root command makes one
+    return server
+
+
+@contextmanager
+def finding_calls(ctx: click.Context) -> Iterator[FindingCalls]:
+    """Gives the FindingService of the server until the end of the block."""
+    from amiguard_client._finding_calls import FindingCalls
+
+    with server_of(ctx).connect() as client:
+        yield FindingCalls(client.connection)
+
+
+@contextmanager
+def tuning_calls(ctx: click.Context) -> Iterator[TuningCalls]:
+    """Gives the TuningService of the server until the end of the block."""
+    from amiguard_client.cli.tuning_calls import TuningCalls
+
+    with server_of(ctx).connect() as client:
+        yield TuningCalls(client.connection)
 
 
 def is_loopback(target: str) -> bool:

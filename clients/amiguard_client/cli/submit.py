@@ -18,7 +18,7 @@ from amiguard_client.cli.inputs import paths_argument, rejections_option
 from amiguard_client.cli.output import JSON, TEXT, count_text, say, write_json
 from amiguard_client.cli.progress import progress_bar
 from amiguard_client.cli.safe import safe
-from amiguard_client.cli.server import Server
+from amiguard_client.cli.server import server_of
 from amiguard_client.errors import AmiguardError
 
 if TYPE_CHECKING:
@@ -72,15 +72,13 @@ def command(
     """
     from amiguard_client.retry import RetryPolicy
 
-    server = ctx.find_object(Server)
-    assert server is not None  # noqa: S101 - the root command makes one
     discovery = Discovery(on_problem=say)
     files = list(_expand(paths, discovery))
     if not files:
         # Nothing to say to a server, which may not even be there.
         ctx.exit(FAILED if discovery.problem_count else 0)
     total = None if any(str(path) == STDIN for path in files) else len(files)
-    with server.connect() as client, progress_bar(total) as bar:
+    with server_of(ctx).connect() as client, progress_bar(total) as bar:
         try:
             summary = client.submit(
                 _open_all(files, discovery),

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from amiguard_client.values import Finding, ImageSearch, Occurrence, Remediation, ScoreStep
+    from amiguard_client.values import (
+        Finding,
+        FindingHistoryEntry,
+        ImageSearch,
+        Occurrence,
+        Remediation,
+        ScoreStep,
+    )
 
 _COLORS = {Likelihood.HIGH: "bold red", Likelihood.MEDIUM: "yellow", Likelihood.LOW: "green"}
 _REASONS = {
@@ -93,6 +100,43 @@ def occurrence_sheet(occurrences: Iterable[Occurrence]) -> Sheet:
             occurrence.principal_arn,
         )
     return sheet
+
+
+def history_sheet(entries: Iterable[FindingHistoryEntry]) -> Sheet:
+    """Returns moves from state to state, one a row."""
+    sheet = Sheet(("TIME (UTC)", "BY", "FROM", "TO", "ASSIGNEE", "COMMENT"))
+    for entry in entries:
+        state = entry.state_after.value
+        if entry.disposition is not None:
+            state += f" ({entry.disposition})"
+        if entry.accept_until_time is not None:
+            state += f" until {time_text(entry.accept_until_time)}"
+        sheet.add(
+            time_text(entry.change_time),
+            entry.actor,
+            entry.state_before.value if entry.state_before is not None else "",
+            state,
+            entry.assignee or "",
+            entry.comment or "",
+        )
+    return sheet
+
+
+def change_line(finding: Finding) -> str:
+    """Returns a finding as it stands after a change, as one line of text."""
+    state = finding.state.value
+    if finding.disposition is not None:
+        state += f" ({finding.disposition})"
+    parts = (
+        time_text(finding.update_time),
+        f"{finding.likelihood} {finding.likelihood_score}",
+        state,
+        finding.name.removeprefix("findings/"),
+        f"{finding.account_id} {finding.region}",
+        ", ".join(_searched(finding.search)),
+        finding.actor_arn,
+    )
+    return "  ".join(part for part in parts if part.strip())
 
 
 def finding_detail(finding: Finding) -> Group:

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
-    distinct,
     func,
     select,
     tuple_,
@@ -111,7 +110,7 @@ def fetch_regions(
 def fetch_sources(connection: Connection, *, limit: int) -> list[SourceCoverage]:
     """Returns what forwarders sent, by their names."""
     table = source_coverage.c
-    names = select(distinct(table.source)).order_by(table.source).limit(limit)
+    names = select(table.source).distinct().order_by(table.source).limit(limit)
     rows = connection.execute(select(source_coverage).where(table.source.in_(names)))
     days: defaultdict[str, dict[int, SourceCount]] = defaultdict(dict)
     for row in rows:

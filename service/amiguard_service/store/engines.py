@@ -112,6 +112,20 @@ class Database:
         self.engine.dispose()
 
 
+@contextmanager
+def naming_the_unavailable() -> Iterator[None]:
+    """Raises StoreUnavailableError for what a block raises of a database that is not there.
+
+    For work outside of `Database.read` and `write`, such as migrations.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if _is_unavailable(error, getattr(error.orig, "sqlstate", None)):
+            raise StoreUnavailableError("the database is unavailable") from error
+        raise
+
+
 def lock_change_log(connection: Connection) -> None:
     """Makes this transaction the only one that appends to the change log until it ends.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from amiguard_service.store.schema import server_keys
 
@@ -21,3 +21,12 @@ def fetch_or_make_key(connection: Connection, name: str, *, now: datetime) -> by
     made = secrets.token_bytes(_KEY_BYTES)
     connection.execute(insert(server_keys), {"name": name, "key": made, "create_time": now})
     return made
+
+
+def make_and_delete_key(connection: Connection, name: str, *, now: datetime) -> None:
+    """Leaves everything as it is, and yet makes the database write.
+
+    An update to what stands there already would not: SQLite leaves such a page alone.
+    """
+    connection.execute(insert(server_keys), {"name": name, "key": b"", "create_time": now})
+    connection.execute(delete(server_keys).where(server_keys.c.name == name))

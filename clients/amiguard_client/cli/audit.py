@@ -1,0 +1,90 @@
+"""`amiguardctl audit`: who changed the tuning and why, and whether the record of it is whole."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import rich_click as click
+
+from amiguard_client.cli.exits import FAILED
+from amiguard_client.cli.listings import ALL, LIST_OUTPUT, PAGE_TOKEN, TUNING_PAGE_SIZE, Listing
+from amiguard_client.cli.output import JSON, TABLE, TEXT, count_text, say, write_json, write_sheet
+from amiguard_client.cli.server import tuning_calls
+from amiguard_client.cli.times import Time
+
+
+@click.group("audit")
+def command() -> None:
+    """See every change of allowlist, rules and known images, and check that none was tampered with.
+
+    Each change is sealed with the hash of the one before it.
+    """
+
+
+@command.command("list")
+@click.option("--since", type=Time(), help="Only changes at or after this time.")
+@TUNING_PAGE_SIZE
+@PAGE_TOKEN
+@ALL
+@LIST_OUTPUT
+@click.pass_context
+def list_changes(
+    ctx: click.Context,
+    *,
+    since: datetime | None,
+    page_size: int | None,
+    page_token: str,
+    is_all: bool,
+    output: str,
+) -> None:
+    """List changes, oldest first."""
+    with tuning_calls(ctx) as tuning:
+        pages = tuning.change_pages(
+            start_time=since, page_size=page_size or 0, page_token=page_token
+        )
+        listing = Listing(pages, field="changes", is_all=is_all)
+        if output == TABLE:
+            from amiguard_client.cli.tuning_views import audit_sheet
+
+            write_sheet(audit_sheet(listing))
+        listing.write(output)
+
+
+@command.command("verify")
+@click.option(
+    "--known-hash",
+    "known_hashes",
+    multiple=True,
+    metavar="HASH",
+    help="A hash that a former run printed: the chain must hold it. Give it once for each.",
+)
+@click.option(
+    "-o",
+    "output",
+    type=click.Choice([TEXT, JSON]),
+    default=TEXT,
+    show_default=True,
+    help="A sentence, or one JSON object.",
+)
+@click.pass_context
+def verify_changes(ctx: click.Context, *, known_hashes: tuple[str, ...], output: str) -> None:
+    """Work out again the hash of every change, and so find what was changed, removed or moved.
+
+    Exits 1 with the number of the first change that is not as it was sealed. Whoever can write the
+    database could seal all of it anew: keep the hash that this prints somewhere else, and give it
+    as --known-hash to the next run.
+    """
+    from amiguard_client.cli.audit_chain import ChainError, verify
+
+    with tuning_calls(ctx) as tuning:
+        try:
+            chain = verify(tuning.change_pages(page_size=1_000), known_hashes=known_hashes)
+        except ChainError as error:
+            if output == JSON:
+                write_json({"is_whole": False, "number": error.number, "problem": error.problem})
+            say(f"Error: {error}")
+            ctx.exit(FAILED)
+    if output == JSON:
+        write_json({"is_whole": True, "count": chain.count, "last_hash": chain.last_hash})
+        return
+    click.echo(f"{count_text(chain.count, 'change')}, whole; last hash {chain.last_hash or '-'}")

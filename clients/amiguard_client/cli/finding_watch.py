@@ -1,0 +1,140 @@
+"""`amiguardctl findings watch`: every change as it happens, from where the last run left off."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from amiguard_client.cli.durations import Duration
+from amiguard_client.cli.listings import pointing_into
+from amiguard_client.cli.output import NDJSON, TABLE, say, to_json, write_ndjson
+from amiguard_client.cli.safe import safe
+from amiguard_client.cli.server import server_of
+from amiguard_client.cli.times import Time
+from amiguard_client.errors import CursorExpiredError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from amiguard.v1 import finding_pb2
+
+MAX_CURSOR_BYTES = 4096
+"""A cursor is some hundred characters: what is longer is another file, given by mistake."""
+
+
+@click.command("watch")
+@click.option(
+    "--filter",
+    "expression",
+    default="",
+    metavar="FILTER",
+    help="Which findings, as with list. Those that cease to fulfil it are not told of.",
+)
+@click.option("--since", type=Time(), help="Begin with the first change at or after this time.")
+@click.option(
+    "--cursor",
+    "cursor_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File that keeps the place: read at the start, written after each change that was shown.",
+)
+@click.option(
+    "--give-up-after",
+    type=Duration(),
+    default="5m",
+    show_default=True,
+    help="How long to keep trying a server that is away or overloaded.",
+)
+@click.option(
+    "-o",
+    "output",
+    type=click.Choice([TABLE, NDJSON]),
+    default=TABLE,
+    show_default=True,
+    help="A line for people, or the JSON of the API, for each change.",
+)
+@click.pass_context
+def watch(
+    ctx: click.Context,
+    *,
+    expression: str,
+    since: datetime | None,
+    cursor_file: Path | None,
+    give_up_after: timedelta,
+    output: str,
+) -> None:
+    """Show findings as they change, until interrupted.
+
+    Restarts of the server are waited out. With --cursor, a later run goes on where this one ended;
+    a change that was shown just before the end may be shown again, none is left out.
+    """
+    from amiguard_client._watch import Watcher
+    from amiguard_client.retry import RetryPolicy
+
+    cursor = _read_cursor(cursor_file) if cursor_file is not None else None
+    with (
+        suppress(KeyboardInterrupt),
+        server_of(ctx).connect() as client,
+        pointing_into(expression),
+    ):
+        watcher = Watcher(
+            client.connection,
+            filter=expression,
+            cursor=cursor,
+            start_time=None if cursor is not None else since,
+            retry=RetryPolicy(give_up_after=give_up_after),
+        )
+        try:
+            for response in watcher:
+                _show(response.findings, output)
+                if cursor_file is not None:
+                    _write_cursor(cursor_file, response.cursor)
+        except CursorExpiredError:
+            say("Changes after the cursor are deleted: list the findings, then watch anew.")
+            raise
+
+
+def _show(findings: Iterable[finding_pb2.Finding], output: str) -> None:
+    if output == NDJSON:
+        write_ndjson(map(to_json, findings))
+        return
+    from amiguard_client._from_wire import finding_of
+    from amiguard_client.cli.views import change_line
+
+    for finding in findings:
+        click.echo(safe(change_line(finding_of(finding))))
+
+
+def _read_cursor(path: Path) -> str | None:
+    """Returns the cursor in a file; None where there is no file yet."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_CURSOR_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise click.UsageError(f"cannot read {path}: {error.strerror}") from error
+    text = content.decode("ascii", errors="replace").strip()
+    if not text or len(content) > MAX_CURSOR_BYTES or not text.isprintable():
+        raise click.UsageError(f"{path}: got no cursor, wanted a file that a former run wrote")
+    return text
+
+
+def _write_cursor(path: Path, cursor: str) -> None:
+    """Puts a cursor in a file, whole or not at all."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(cursor + "\n")
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,177 @@
+"""The rule's settings as YAML, as options, and as the messages of the wire they stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from amiguard.v1 import tuning_service_pb2 as wire
+from amiguard_client.cli.bad_files import BadFileError
+from amiguard_client.cli.durations import WANTED, duration_of, duration_text
+from amiguard_client.cli.yaml_files import YamlFile, read_yaml, write_yaml
+from amiguard_core.errors import PolicyError
+from amiguard_core.events import LaunchPath
+from amiguard_core.policy import CorrelateBy, Mode, RuleConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+    from enum import StrEnum
+    from pathlib import Path
+
+_HEADER = """\
+# The rule configuration of amiguard. Put it in force with: amiguardctl rules set -f FILE
+"""
+FIELDS = {
+    "correlation_window": "window",
+    "max_lateness": "lateness",
+    "mode": "mode",
+    "correlate_by": "correlate_by",
+    "launch_paths": "launch_paths",
+    "public_patterns": "public_patterns",
+}
+"""The settings by the contract's names, and what the rule calls them."""
+
+
+class RuleFields(Struct, forbid_unknown_fields=True):
+    """Settings as a file has them; what is not set is not given."""
+
+    correlation_window: str | UnsetType = UNSET
+    max_lateness: str | UnsetType = UNSET
+    mode: str | UnsetType = UNSET
+    correlate_by: str | UnsetType = UNSET
+    launch_paths: list[str] | UnsetType = UNSET
+    public_patterns: list[str] | UnsetType = UNSET
+
+
+def read_rule(path: Path) -> dict[str, Any]:
+    """Returns the settings that a file gives, by the contract's names; raises BadFileError."""
+    file = read_yaml(path)
+    return parse_rule(file, "$", file.value)
+
+
+def parse_rule(file: YamlFile, path: str, value: Any) -> dict[str, Any]:
+    """Returns the settings that a part of a file gives; raises BadFileError with all problems."""
+    given = file.convert(path, value, RuleFields)
+    settings: dict[str, Any] = {}
+    problems: list[str] = []
+    for name in FIELDS:
+        raw = getattr(given, name)
+        if raw is UNSET:
+            continue
+        try:
+            settings[name] = _setting(name, raw)
+        except ValueError as error:
+            problems.append(file.problem(f"{path}.{name}", str(error)))
+    if not problems:
+        try:
+            apply_settings(RuleConfig(), settings).check()
+        except PolicyError as error:
+            text = f"got {error.got}, wanted {error.wanted}"
+            problems.append(file.problem(f"{path}.{error.field}", text))
+    if problems:
+        raise BadFileError(problems)
+    return settings
+
+
+def apply_settings(rule: RuleConfig, settings: Mapping[str, Any]) -> RuleConfig:
+    """Returns a rule configuration with some settings in place of its own."""
+    from msgspec.structs import replace
+
+    return replace(rule, **{FIELDS[name]: value for name, value in settings.items()})
+
+
+def write_rule(rule: RuleConfig) -> str:
+    """Returns the file of a rule configuration."""
+    return _HEADER + write_yaml(plain_of(rule))
+
+
+def plain_of(rule: RuleConfig) -> dict[str, Any]:
+    """Returns every setting as files have it."""
+    return {
+        "correlation_window": duration_text(rule.window),
+        "max_lateness": duration_text(rule.lateness),
+        "mode": rule.mode.value,
+        "correlate_by": rule.correlate_by.value,
+        "launch_paths": [path.value for path in rule.launch_paths],
+        "public_patterns": list(rule.public_patterns),
+    }
+
+
+def texts_of(rule: RuleConfig) -> dict[str, str]:
+    """Returns every setting for people."""
+    return {
+        name: ", ".join(value) or "none" if isinstance(value, list) else value
+        for name, value in plain_of(rule).items()
+    }
+
+
+def rule_of(message: wire.RuleConfig) -> RuleConfig:
+    """Returns the rule configuration in a message of the wire."""
+    return RuleConfig(
+        revision=message.revision,
+        window=message.correlation_window.ToTimedelta(),
+        lateness=message.max_lateness.ToTimedelta(),
+        mode=_member(Mode, wire.RuleConfig.Mode.Name(message.mode)),
+        correlate_by=_member(CorrelateBy, wire.RuleConfig.CorrelateBy.Name(message.correlate_by)),
+        launch_paths=tuple(LaunchPath(path) for path in message.launch_paths),
+        public_patterns=tuple(message.public_patterns),
+    )
+
+
+def message_of(rule: RuleConfig, *, etag: str) -> wire.RuleConfig:
+    """Returns the message of the wire that asks for a rule configuration."""
+    message = wire.RuleConfig(
+        mode=wire.RuleConfig.Mode.Value(f"MODE_{rule.mode}"),
+        correlate_by=wire.RuleConfig.CorrelateBy.Value(f"CORRELATE_BY_{rule.correlate_by}"),
+        launch_paths=rule.launch_paths,
+        public_patterns=rule.public_patterns,
+        etag=etag,
+    )
+    message.correlation_window.FromTimedelta(rule.window)
+    message.max_lateness.FromTimedelta(rule.lateness)
+    return message
+
+
+def changed_settings(before: RuleConfig, after: RuleConfig) -> tuple[str, ...]:
+    """Returns the settings in which two configurations differ, by the contract's names."""
+    return tuple(
+        name for name, own in FIELDS.items() if getattr(before, own) != getattr(after, own)
+    )
+
+
+def _setting(name: str, raw: Any) -> Any:
+    match name:
+        case "correlation_window" | "max_lateness":
+            return _duration(raw)
+        case "mode":
+            return _one_of(Mode, raw)
+        case "correlate_by":
+            return _one_of(CorrelateBy, raw)
+        case "launch_paths":
+            # As the service has it: none are the usual one.
+            paths = dict.fromkeys(_one_of(LaunchPath, text) for text in raw)
+            return tuple(paths) or (LaunchPath.RUN_INSTANCES,)
+        case _:
+            return tuple(raw)
+
+
+def _duration(raw: str) -> timedelta:
+    duration = duration_of(raw)
+    if duration is None:
+        raise ValueError(f"got {raw!r}, wanted {WANTED}")
+    return duration
+
+
+def _one_of(kind: type[StrEnum], raw: str) -> StrEnum:
+    for member in kind:
+        if raw == member.value:
+            return member
+    raise ValueError(f"got {raw!r}, wanted one of {', '.join(kind)}")
+
+
+def _member(kind: Any, name: str) -> Any:
+    """Returns the member that a value of the wire names, the first one where it names none."""
+    members = list(kind)
+    return next((member for member in members if name.endswith(f"_{member}")), members[0])

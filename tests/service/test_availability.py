@@ -1,0 +1,140 @@
+"""Laws of what the health service says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from grpc_health.v1 import health_pb2
+
+from amiguard_service.availability import Availability
+from amiguard_service.store.errors import StoreUnavailableError
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Watcher:
+    """A client that watches one service, and keeps what it is told."""
+
+    def __init__(self, availability: Availability, service: str = "") -> None:
+        self._told = asyncio.Queue[int]()
+        request = health_pb2.HealthCheckRequest(service=service)
+        self._watch = asyncio.create_task(availability.servicer.Watch(request, self))
+
+    async def write(self, response: health_pb2.HealthCheckResponse) -> None:
+        """Keeps a response."""
+        self._told.put_nowait(response.status)
+
+    async def told(self) -> int:
+        """Returns the next status."""
+        async with asyncio.timeout(30):
+            return await self._told.get()
+
+
+class Database:
+    """A database that is back after so many attempts to reach it."""
+
+    def __init__(self, *, fails: int) -> None:
+        self.fails = fails
+        self.attempts = 0
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailableError in vain."""
+        self.attempts += 1
+        if self.attempts <= self.fails:
+            raise StoreUnavailableError("gone")
+
+
+def run(
+    act: Callable[[Availability, Database], Awaitable[list[int]]], *, fails: int = 0
+) -> tuple[list[int], Database]:
+    """Returns what `act` hears, and the database."""
+
+    async def serve() -> list[int]:
+        availability = Availability(
+            ["amiguard.v1.A"], probe=database.ping, probe_interval=timedelta(0)
+        )
+        availability.start()
+        try:
+            return await act(availability, database)
+        finally:
+            await availability.close()
+
+    database = Database(fails=fails)
+    return asyncio.run(serve()), database
+
+
+def test_a_lost_database_is_told_and_so_is_its_return() -> None:
+    """Services are NOT_SERVING from the moment the database is lost until it can be reached."""
+
+    async def act(availability: Availability, database: Database) -> list[int]:
+        del database
+        watcher = Watcher(availability, "amiguard.v1.A")
+        before = await watcher.told()
+        availability.lose_store()
+        return [before, await watcher.told(), await watcher.told()]
+
+    heard, database = run(act, fails=3)
+
+    assert heard == [SERVING, NOT_SERVING, SERVING]
+    assert database.attempts == 4
+
+
+def test_a_database_that_is_lost_twice_is_probed_once() -> None:
+    """Every call that fails tells of it; the database is not asked more often for that."""
+
+    async def act(availability: Availability, database: Database) -> list[int]:
+        del database
+        watcher = Watcher(availability)
+        await watcher.told()
+        for _ in range(10):
+            availability.lose_store()
+        return [await watcher.told(), await watcher.told()]
+
+    heard, database = run(act, fails=1)
+
+    assert heard == [NOT_SERVING, SERVING]
+    assert database.attempts == 2
+
+
+def test_a_draining_server_never_serves_again() -> None:
+    """Once a server drains, a database that returns changes nothing."""
+
+    async def act(availability: Availability, database: Database) -> list[int]:
+        watcher = Watcher(availability)
+        heard = [await watcher.told()]
+        availability.lose_store()
+        heard.append(await watcher.told())
+        availability.drain()
+        while database.attempts <= database.fails:
+            await asyncio.sleep(0)
+        response = await availability.servicer.Check(health_pb2.HealthCheckRequest(), None)
+        return [*heard, response.status]
+
+    heard, _ = run(act, fails=3)
+
+    assert heard == [SERVING, NOT_SERVING, NOT_SERVING]
+
+
+def test_a_watcher_that_does_not_read_holds_nobody_up() -> None:
+    """Telling of a lost database waits for no client."""
+
+    class Stuck(Watcher):
+        async def write(self, response: health_pb2.HealthCheckResponse) -> None:
+            await super().write(response)
+            await asyncio.Event().wait()
+
+    async def act(availability: Availability, database: Database) -> list[int]:
+        watcher = Stuck(availability)
+        heard = [await watcher.told()]
+        availability.lose_store()
+        while not database.attempts:
+            await asyncio.sleep(0)
+        return heard
+
+    heard, database = run(act)
+
+    assert heard == [SERVING]
+    assert database.attempts == 1

@@ -1,0 +1,183 @@
+"""Laws of the tasks that keep house."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from amiguard_service.retention import SweepLimits, SweepReport
+from amiguard_service.store.errors import StoreUnavailableError
+from amiguard_service.sweeper import FLUSH_INTERVAL, MIN_REST, SWEEP_INTERVAL, Sweeper
+from tests.store.values import NOON
+
+LIMITS = SweepLimits(max_rows=7)
+TIMEOUT = 30
+
+
+@pytest.fixture
+def executor() -> Iterator[Executor]:
+    """Threads for the steps."""
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+@dataclass
+class House:
+    """Something to keep in order, which says what was done to it and for how long there was rest.
+
+    It has rest at once, until the sweeps it expects are done.
+    """
+
+    sweeps: list[SweepReport | Exception]
+    swept: list[tuple[datetime, SweepLimits]] = field(default_factory=list)
+    flushes: int = 0
+    rests: list[float] = field(default_factory=list)
+    flush_error: Exception | None = None
+
+    def sweep(self, now: datetime, limits: SweepLimits) -> SweepReport:
+        """Takes a step."""
+        self.swept.append((now, limits))
+        report = self.sweeps[len(self.swept) - 1]
+        if isinstance(report, Exception):
+            raise report
+        return report
+
+    def flush(self) -> None:
+        """Stores counts."""
+        self.flushes += 1
+        if self.flush_error is not None:
+            raise self.flush_error
+
+    def run(self, executor: Executor) -> None:
+        """Keeps house until every step is taken, and the counts are stored once more."""
+
+        async def work() -> None:
+            done = asyncio.Event()
+
+            async def sleep(seconds: float) -> None:
+                is_flush = seconds < FLUSH_INTERVAL.total_seconds() * 2 and seconds > 1
+                if not is_flush:
+                    self.rests.append(seconds)
+                if len(self.swept) == len(self.sweeps):
+                    done.set()
+                    await asyncio.Event().wait()
+                await asyncio.sleep(0)
+
+            sweeper = Sweeper(
+                executor,
+                sweep=self.sweep,
+                flush=self.flush,
+                clock=lambda: NOON,
+                limits=LIMITS,
+                sleep=sleep,
+            )
+            sweeper.start()
+            await asyncio.wait_for(done.wait(), TIMEOUT)
+            await sweeper.close()
+
+        asyncio.run(work())
+
+
+def test_backlog_is_worked_off_with_short_rests(executor: Executor) -> None:
+    """While there is more to delete, steps follow each other; then the usual time passes."""
+    busy = SweepReport(waiting_count=7, has_more=True)
+    house = House([busy, busy, SweepReport(waiting_count=1)])
+
+    with capture_logs() as logs:
+        house.run(executor)
+
+    first, *rests, last = house.rests
+    low, high = SWEEP_INTERVAL.total_seconds() * 0.5, SWEEP_INTERVAL.total_seconds() * 1.5
+    assert [low <= rest <= high for rest in (first, last)] == [True, True]
+    assert all(MIN_REST.total_seconds() <= rest < low for rest in rests)
+    assert house.swept == [(NOON, LIMITS)] * 3
+    assert [(e["event"], e["waiting_count"]) for e in logs] == [("sweep.done", 15)]
+
+
+def test_sweep_that_deletes_nothing_is_not_logged(executor: Executor) -> None:
+    """The log has a line for what happened, and none for what did not."""
+    with capture_logs() as logs:
+        House([SweepReport(), SweepReport()]).run(executor)
+
+    assert logs == []
+
+
+@pytest.mark.parametrize(
+    ("error", "events"),
+    [(StoreUnavailableError("lost"), []), (RuntimeError("a bug"), ["task.failed"])],
+)
+def test_step_that_fails_is_tried_again(
+    executor: Executor, error: Exception, events: list[str]
+) -> None:
+    """A lost database is waited for in silence, anything else is logged; both are tried again."""
+    house = House([error, SweepReport()])
+
+    with capture_logs() as logs:
+        house.run(executor)
+
+    assert len(house.swept) == 2
+    assert [entry["event"] for entry in logs] == events
+
+
+@pytest.mark.parametrize("error", [None, StoreUnavailableError("lost")])
+def test_counts_are_stored_at_the_end(executor: Executor, error: Exception | None) -> None:
+    """An orderly end stores what was counted, or at least tries to."""
+    house = House([SweepReport()], flush_error=error)
+
+    house.run(executor)
+
+    assert house.flushes >= 1
+
+
+def test_end_waits_for_the_step_under_way(executor: Executor) -> None:
+    """When the tasks have ended nothing of them is left running in a thread."""
+    begun, go_on, ended = asyncio.Event(), asyncio.Event(), []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+
+        def sweep(_now: datetime, _limits: SweepLimits) -> SweepReport:
+            loop.call_soon_threadsafe(begun.set)
+            asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(TIMEOUT)
+            ended.append("step")
+            return SweepReport()
+
+        sweeper = Sweeper(
+            executor, sweep=sweep, flush=lambda: None, clock=lambda: NOON, sleep=_no_rest()
+        )
+        sweeper.start()
+        await asyncio.wait_for(begun.wait(), TIMEOUT)
+        closing = asyncio.create_task(sweeper.close())
+        loop.call_soon(go_on.set)
+        await asyncio.wait_for(closing, TIMEOUT)
+        ended.append("tasks")
+
+    asyncio.run(work())
+
+    assert ended[0] == "step"
+    assert ended[-1] == "tasks"
+
+
+def _no_rest() -> Callable[[float], Awaitable[None]]:
+    async def sleep(_seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    return sleep
+
+
+def test_intervals_differ_from_server_to_server(executor: Executor) -> None:
+    """Servers that were started together do not sweep together for ever."""
+    rests = set()
+    for _ in range(5):
+        house = House([SweepReport()])
+        house.run(executor)
+        rests.add(house.rests[0])
+
+    assert len(rests) > 1
+    assert max(rests) <= (SWEEP_INTERVAL * 1.5 / timedelta(seconds=1))

@@ -1,0 +1,74 @@
+"""What is said of a database that cannot be reached, or that cannot write."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from amiguard_service.engine import Engine
+from amiguard_service.store.errors import StoreUnavailableError
+
+NOBODY = "postgresql://127.0.0.1:1/amiguard"
+"""Nobody listens at the port of a service that nobody runs."""
+
+
+def test_opening_where_nobody_answers_says_so() -> None:
+    """A server that is started before its database learns that it may try again."""
+    with pytest.raises(StoreUnavailableError):
+        Engine.open(NOBODY)
+
+
+def test_opening_a_file_that_cannot_be_says_so(tmp_path: Path) -> None:
+    """A file in a directory that is not there is a database that is not there."""
+    with pytest.raises(StoreUnavailableError):
+        Engine.open(f"sqlite:///{tmp_path}/missing/amiguard.db")
+
+
+def test_server_without_a_database_ends_with_one_line() -> None:
+    """Whoever starts the server before its database reads one line, and no traceback."""
+    command = (sys.executable, "-m", "amiguard_service.main", "serve", "--insecure")
+
+    ended = subprocess.run(
+        [*command, "--database", NOBODY, "--listen", "127.0.0.1:0"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    expected = "amiguard-server: the database is unavailable\n"
+    assert (ended.returncode, ended.stderr) == (1, expected)
+
+
+FILE_THAT_CANNOT_GROW = """
+import resource, sys
+from pathlib import Path
+from amiguard_service.engine import Engine
+from amiguard_service.store.errors import StoreUnavailableError
+
+path = Path(sys.argv[1])
+engine = Engine.open(f"sqlite:///{path}")
+engine.page_token_keys()
+size = path.with_name(f"{path.name}-wal").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+try:
+    engine.ping()
+except StoreUnavailableError:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    engine.ping()
+    print("noticed, and noticed again")
+"""
+
+
+def test_probe_notices_a_disk_that_takes_nothing(tmp_path: Path) -> None:
+    """A server whose disk is full does not call itself serving after every probe."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FILE_THAT_CANNOT_GROW, str(tmp_path / "amiguard.db")],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ended.stdout, ended.stderr) == ("noticed, and noticed again\n", "")
