@@ -52,7 +52,7 @@ def commit(
     rows = [_waiting_row(key, arrival) for key, arrival in fresh.items()]
     pending.insert_records(connection, rows, arrival_time=now)
     arrived = (arrival.record for arrival in fresh.values())
-    add_tally(connection, tally_of(intake.batches, arrived, arrival_time=now, rule=policy.rule))
+    add_tally(connection, tally_of(arrived, arrival_time=now, rule=policy.rule))
     pairs = _pair_fresh(connection, fresh, policy)
     changes = _changes(connection, pairs)
     write_changes(connection, changes, policy, now=now)

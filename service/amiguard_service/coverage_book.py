@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from threading import Lock
 from typing import Final
@@ -16,6 +17,7 @@ from amiguard_service.intake import Batch
 from amiguard_service.policies import Policies
 from amiguard_service.store import coverage as store
 from amiguard_service.store.engines import Database
+from amiguard_service.store.errors import StoreError
 from amiguard_service.tally import Tally
 
 MAX_SOURCES: Final = 100
@@ -52,9 +54,9 @@ class CoverageReport(Struct, frozen=True):
 
 
 class CoverageBook:
-    """Counts batches that need no transaction, and reports all counts. Safe from any thread.
+    """Counts batches, and reports all counts. Safe from any thread.
 
-    Batches that are committed are counted in their transaction.
+    The searches and launches of a batch are counted in the transaction that stores them.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class CoverageBook:
         self._pending = Tally()
 
     def note(self, batch: Batch) -> None:
-        """Counts a batch that holds no search and no launch; stored by the next `flush`."""
+        """Counts a batch, but for its searches and launches; stored by the next `flush`."""
         now = self._clock()
         with self._lock:
             self._pending.add_batch(batch, arrival_time=now)
@@ -86,7 +88,9 @@ class CoverageBook:
             raise
 
     def report(self, query: CoverageQuery) -> CoverageReport:
-        """Returns what came in and what is wrong with it, of what is stored."""
+        """Returns what came in and what is wrong with it: what is stored, and was noted here."""
+        with suppress(StoreError):
+            self.flush()
         return self._database.read(lambda connection: self._report(connection, query))
 
     def _report(self, connection: Connection, query: CoverageQuery) -> CoverageReport:

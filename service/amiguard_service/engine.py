@@ -113,10 +113,13 @@ class Engine:
         Returns what became of each, in their order. Committing a batch again changes nothing.
         """
         intake = Intake(batches)
-        return self._write(
+        outcomes = self._write(
             lambda connection: commit(connection, intake, self._policies, now=self._clock()),
             lanes={(key.account_id, key.lane) for key in intake.arrivals},
         )
+        for batch in batches:
+            self.coverage.note(batch)
+        return outcomes
 
     def note(self, batch: Batch) -> None:
         """Counts a batch that brings nothing to store; see `coverage`."""

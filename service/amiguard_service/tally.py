@@ -2,8 +2,8 @@
 
 Searches and launches that name somebody are counted exactly: in the transaction that stores them,
 once however often they are sent while they wait. Other records are counted by what `Decoded.seen`
-tells of them, as often as they are sent. Where nothing of a batch needs a transaction its counts
-are stored some seconds later, and a server that is killed loses them.
+tells of them, as often as they are sent. Their counts are stored some
+seconds later, out of the way of commits, and a server that is killed loses them.
 """
 
 from __future__ import annotations
@@ -122,16 +122,10 @@ class Tally:
 
 
 def tally_of(
-    batches: Iterable[Batch],
-    fresh: Iterable[Search | Launch],
-    *,
-    arrival_time: datetime,
-    rule: RuleConfig,
+    fresh: Iterable[Search | Launch], *, arrival_time: datetime, rule: RuleConfig
 ) -> Tally:
-    """Counts batches that arrive, of whose searches and launches these were not stored before."""
+    """Counts searches and launches that were not stored before."""
     tally = Tally()
-    for batch in batches:
-        tally.add_batch(batch, arrival_time=arrival_time)
     for record in fresh:
         tally.add_record(record, arrival_time=arrival_time, rule=rule)
     return tally

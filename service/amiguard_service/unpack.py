@@ -17,7 +17,8 @@ MIN_SUSPECT_BYTES: Final = 8 * 1024 * 1024
 matter, and nearly all log files are shorter."""
 
 MAX_VALUES_PER_RECORD: Final = 400
-"""JSON values a record has on average at most, counted by commas; those of real trails have 40."""
+"""JSON values that a record has on average at most, counted by commas and opening brackets; those
+of real trails have 50."""
 
 _ISAL: Final = Codec(isal_zlib.decompressobj, cast("type[Exception]", isal_zlib.IsalError))
 
@@ -63,7 +64,7 @@ def _check_values(text: bytes, max_records: int) -> None:
     if len(text) < MIN_SUSPECT_BYTES:
         return
     most = MAX_VALUES_PER_RECORD * max_records
-    value_count = text.count(b",")
+    value_count = sum(map(text.count, (b",", b"[", b"{")))
     if value_count > most:
         raise InputTooLargeError(
             "$", got=f"{value_count} values", wanted=f"at most {most} in one log file"

@@ -20,6 +20,10 @@ from amiguard_service.unpack_worker import LENGTH, Answer, Failed
 MAX_JOBS_PER_WORKER: Final = 2
 """One that is worked on, and the next, so that a worker never waits for it."""
 
+MAX_JOB_SECONDS: Final = 10.0
+"""How long a job may take, with the one before it: the largest log file of real records takes a
+twentieth of it. A worker that takes longer is killed."""
+
 _WORKER_COMMAND: Final = (sys.executable, "-m", "amiguard_service.unpack_worker")
 _PIPE_BYTES: Final = 1024 * 1024
 """Most that Linux lets anybody ask for: a log file goes through at once, not piece by piece."""
@@ -73,16 +77,18 @@ class _Worker:
         return not self._reader.done()
 
     def ask(self, job: bytes) -> asyncio.Future[Decoded]:
-        """Returns the future of the answer to a job."""
-        answer: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
+        """Returns the future of the answer to a job; raises _WorkerDiedError by it."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Decoded] = loop.create_future()
+        patience = loop.call_later(MAX_JOB_SECONDS, self._kill)
+        answer.add_done_callback(lambda _: patience.cancel())
         self._asked.append(answer)
         self._jobs_in.writelines((LENGTH.pack(len(job)), job))
         return answer
 
     async def close(self) -> None:
         """Ends the process, whatever it does."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._kill()
         self._jobs_in.close()
         await asyncio.gather(self._reader, self._process.wait(), return_exceptions=True)
 
@@ -104,6 +110,10 @@ class _Worker:
             for asked in self._asked:
                 if not asked.done():
                     asked.set_exception(_WorkerDiedError)
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
     def _widen_pipe(self) -> None:
         try:

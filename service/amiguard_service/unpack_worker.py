@@ -67,6 +67,8 @@ def main() -> None:
     # the input, and has to drain first.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    # A server that is killed while it is answered leaves nobody to complain to: end without a word.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     allocator.limit_memory(MAX_MEMORY_BYTES)
     allocator.tune()
     allocator.tune_collector()

@@ -15,7 +15,7 @@ from amiguard_core.sightings import Sighting
 from amiguard_service.coverage import CLOCK_TOLERANCE, Days, RegionCount, SourceCount, day_of
 from amiguard_service.intake import Batch
 from amiguard_service.tally import Tally, tally_of
-from tests.store.values import ACCOUNT, NOON, batch, launch, origin, search
+from tests.store.values import ACCOUNT, NOON, origin, search
 
 REGIONS = ("eu-west-1", "us-east-1", "af-south-1")
 MINUTE = timedelta(minutes=1)
@@ -147,10 +147,8 @@ def test_times_before_cloudtrail_are_not_counted() -> None:
 
 
 def test_relevant_records_are_counted_where_they_are_fresh() -> None:
-    """Of searches and launches that name somebody, only those that are new count."""
-    fresh, known = search(origin("s")), launch(origin("l", 1))
-
-    tally = tally_of([batch(fresh, known)], [fresh], arrival_time=NOON, rule=RuleConfig())
+    """Searches and launches that name somebody count as they are stored."""
+    tally = tally_of([search(origin("s"))], arrival_time=NOON, rule=RuleConfig())
 
     counted = only(tally)
     assert (counted.search_count, counted.launch_count, counted.record_count) == (1, 0, 1)

@@ -146,25 +146,27 @@ def fetch_of_findings(
 
 
 def retire(
-    connection: Connection, retired: Iterable[Occurrence], *, lane: str, now: datetime
+    connection: Connection, retired: Sequence[Occurrence], *, lane: str, now: datetime
 ) -> None:
     """Takes occurrences out of their findings, and keeps what they were made of."""
-    for occurrence in retired:
-        key = key_of(occurrence)
-        doomed = [occurrences.c[name] == value for name, value in key._asdict().items()]
-        connection.execute(delete(occurrences).where(*doomed))
-        kept = [retired_occurrences.c[name] == value for name, value in key._asdict().items()]
-        connection.execute(delete(retired_occurrences).where(*kept))
-        connection.execute(
-            insert(retired_occurrences),
+    if not retired:
+        return
+    keys = [key_of(occurrence) for occurrence in retired]
+    connection.execute(_DELETE, [_bound(key) for key in keys])
+    unretire(connection, keys)
+    connection.execute(
+        insert(retired_occurrences),
+        [
             key._asdict()
             | {
                 "lane": lane,
                 "search": msgspec.json.encode(occurrence.search),
                 "launch": msgspec.json.encode(occurrence.launch),
                 "retire_time": now,
-            },
-        )
+            }
+            for key, occurrence in zip(keys, retired, strict=True)
+        ],
+    )
 
 
 def fetch_retired(connection: Connection, *, account_id: str, lane: str) -> list[Search | Launch]:
@@ -182,9 +184,13 @@ def fetch_retired(connection: Connection, *, account_id: str, lane: str) -> list
 
 def unretire(connection: Connection, keys: Iterable[OccurrenceKey]) -> None:
     """Forgets retired occurrences that are back in their findings."""
-    for key in keys:
-        kept = [retired_occurrences.c[name] == value for name, value in key._asdict().items()]
-        connection.execute(delete(retired_occurrences).where(*kept))
+    bound = [_bound(key) for key in keys]
+    if bound:
+        connection.execute(_DELETE_RETIRED, bound)
+
+
+def _bound(key: OccurrenceKey) -> dict[str, str]:
+    return {f"of_{name}": value for name, value in key._asdict().items()}
 
 
 def _values(occurrence: Occurrence) -> dict[str, Any]:
@@ -234,6 +240,13 @@ def _of_findings(backend: str) -> Select[Any]:
     same = (table.account_id == given.c.account_id) & (table.finding_id == given.c.finding_id)
     return select(occurrences).select_from(given.join(occurrences, same))
 
+
+_DELETE, _DELETE_RETIRED = (
+    delete(table).where(
+        *(table.c[name] == bindparam(f"of_{name}") for name in OccurrenceKey._fields)
+    )
+    for table in (occurrences, retired_occurrences)
+)
 
 _RECENCY_TYPES = (occurrences.c.launch_time.type, occurrences.c.launch_event_id.type)
 
