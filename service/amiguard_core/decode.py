@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -27,7 +26,6 @@ from amiguard_core.sightings import (
     MIN_BOTH_ENDS,
     ONE_IN,
     Sighting,
-    decode_wide_head,
     find_first,
     find_last,
     sight,
@@ -133,7 +131,7 @@ def decode_records(
 ) -> Decoded:
     """Decodes inputs one by one; a bad one is rejected under its own index and fails no other."""
     reader = _Reader(launch_paths, max_records)
-    reader.read_all(records)
+    reader.read_all(list(records))
     return reader.decoded
 
 
@@ -161,34 +159,34 @@ class _Reader:
         self._max_records = max_records
         self.decoded = Decoded()
 
-    def read_all(self, inputs: Iterable[bytes]) -> None:
-        """Reads inputs one by one, and looks into one in ONE_IN of those that are passed by."""
-        numbered = enumerate(inputs)
-        for index, raw in numbered:
-            if self._look_into(raw, index):
-                for further, other in islice(numbered, ONE_IN - 1):
-                    self.read(other, further)
+    def read_all(self, inputs: Sequence[bytes]) -> None:
+        """Reads inputs: at once where all are plainly records, one by one where not.
 
-    def _look_into(self, raw: bytes, index: int) -> bool:
-        """Reads one input as `read` does; of one that is passed by, where and when it was made."""
+        Looks into one in ONE_IN.
+        """
         try:
-            if not raw.isascii():
-                raw.decode()
-            head = decode_wide_head(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            is_passed_by = self.read(raw, index)
-            if is_passed_by:
-                self._see(sight(raw))
-            return is_passed_by
-        name = head.eventName
-        if name and head.eventSource and self._sources.get(name) != head.eventSource:
-            self.decoded.record_count += 1
-            self.decoded.seen.append(
-                Sighting(head.recipientAccountId, head.awsRegion, head.eventTime)
-            )
-            return True
-        self._guarded(raw, index, partial(self._open, raw, index))
-        return False
+            heads = list(map(_decode_head, inputs)) if all(map(bytes.isascii, inputs)) else None
+        except (msgspec.MsgspecError, RecursionError):
+            heads = None
+        if heads is None:
+            passed_by = [index for index, raw in enumerate(inputs) if self.read(raw, index)]
+        else:
+            odd = self._find_odd(heads)
+            self.decoded.record_count += len(heads) - len(odd)
+            for index in odd:
+                self.read(inputs[index], index)
+            passed_by = sorted(set(range(len(heads))).difference(odd))
+        for index in passed_by[::ONE_IN]:
+            self._see(sight(inputs[index]))
+
+    def _find_odd(self, heads: Iterable[_Head]) -> list[int]:
+        """Returns the positions of what may be relevant, or is not plainly a record."""
+        sources = self._sources
+        return [
+            index
+            for index, head in enumerate(heads)
+            if head.eventName in sources or not head.eventName or not head.eventSource
+        ]
 
     def _see(self, sighting: Sighting | None) -> None:
         if sighting is not None:
@@ -219,17 +217,12 @@ class _Reader:
             self._read_unsound_file(text)
             return
         if heads is UNSET:
-            self._look_into(text, 0)
+            self.read_all([text])
             return
         if len(heads) > self._max_records:
             self._reject(text, 0, self._too_many(len(heads)))
             return
-        sources = self._sources
-        odd = [
-            index
-            for index, head in enumerate(heads)
-            if head.eventName in sources or not head.eventName or not head.eventSource
-        ]
+        odd = self._find_odd(heads)
         self.decoded.record_count += len(heads) - len(odd)
         records = _decode_raw_file(text).Records if odd else None
         if len(odd) < len(heads):
