@@ -1,0 +1,119 @@
+"""Every command of the README works as it stands, on a server that is started as it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.data.delivery import write_demo
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKE_PROGRAM = shutil.which("make") or "make"
+ADDRESS = "127.0.0.1:7443"
+START_SECONDS = 60
+
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line for language, block in BLOCKS if language == "sh" for line in block.splitlines() if line
+]
+MAKE = [line for line in COMMANDS if line.startswith("make ")]
+SERVE = [line for line in COMMANDS if " serve " in line and "--help" not in line]
+OTHERS = [line for line in COMMANDS if line not in {*MAKE, *SERVE}]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a trail in it, where the commands are run."""
+    made = tmp_path_factory.mktemp("readme")
+    write_demo(made / "trail")
+    for example in (ROOT / "tests/data/readme").glob("*"):
+        (made / example.name).write_bytes(example.read_bytes())
+    return made
+
+
+@pytest.fixture(scope="module")
+def address(directory: Path) -> Iterator[str]:
+    """A server started by the README's command, but for the port."""
+    (command,) = SERVE
+    ready = directory / "ready"
+    words = [*shlex.split(command.replace(ADDRESS, "127.0.0.1:0")), "--ready-file", str(ready)]
+    words[0] = str(BIN / Path(words[0]).name)
+    with subprocess.Popen(words, cwd=directory, stderr=subprocess.DEVNULL) as server:
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not (ready.exists() and ready.read_text()):
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield ready.read_text().strip()
+        finally:
+            server.send_signal(signal.SIGTERM)
+
+
+def run(words: list[str], directory: Path, address: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command as a user would, who has no terminal."""
+    environment = {**os.environ, "AMIGUARD_SERVER": address, "HOME": str(directory)}
+    return subprocess.run(
+        words,
+        check=False,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+def test_there_is_one_way_to_serve() -> None:
+    """The README starts a server with one command."""
+    assert len(SERVE) == 1
+
+
+@pytest.mark.parametrize("command", MAKE)
+def test_make_targets_exist(command: str) -> None:
+    """What the README asks make for, make knows; CI runs it."""
+    done = subprocess.run(
+        [MAKE_PROGRAM, "--dry-run", *shlex.split(command)[1:]],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_commands_work_in_their_order(directory: Path, address: str) -> None:
+    """Each command ends well; what a user has to fill in is a file or folder of the trail."""
+    log_file = next((directory / "trail").rglob("*_CloudTrail_*.json.gz"))
+    for command in OTHERS:
+        filled = re.sub(r"\bPATH\b", "trail", command.replace(ADDRESS, address))
+        words = shlex.split(re.sub(r"\bFILE\b", str(log_file), filled))
+        words[0] = str(BIN / Path(words[0]).name)
+
+        done = run(words, directory, address)
+
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+
+
+def test_python_works(directory: Path, address: str) -> None:
+    """The example of the library runs against the server, and prints findings."""
+    (code,) = [block for language, block in BLOCKS if language == "python"]
+
+    done = run([sys.executable, "-c", code.replace(ADDRESS, address)], directory, address)
+
+    assert done.returncode == 0, done.stderr
+    assert "findings/" in done.stdout
