@@ -1,12 +1,12 @@
-"""Input that is wrong or hostile, sent to a server at work: counted, named, bounded, never fatal."""
+"""Wrong and hostile input, sent to a server at work: counted, named, bounded, never fatal."""
 
 from __future__ import annotations
 
 import gzip
 import json
-import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
 import pytest
@@ -23,8 +23,8 @@ from tests.service.talking import LAUNCH, PAIR, SEARCH, log_text, records, submi
 MIB = 1024 * 1024
 MAX_SECONDS = 20
 """Far more than any of this takes, on a machine that does ten other things as well."""
-MAX_GROWTH_BYTES = 1_536 * MIB
-"""What one hostile message may make the server and its workers hold, at most."""
+MAX_HELD_BYTES = 1_024 * MIB
+"""What hostile messages may make the server, or one of its workers, hold at most."""
 
 
 def without(record: Record, *path: str) -> bytes:
@@ -49,7 +49,7 @@ def with_value(record: Record, value: object, *path: str) -> bytes:
 
 SEARCHED, LAUNCHED = describe_images(filters={"name": ["a*"]}), run_instances()
 PATTERN = "*a" * 150
-"""A pattern of 300 characters: longer than any filter value may be, and slow where it matters how."""
+"""A pattern of 300 characters: longer than any filter value may be, and of the slowest kind."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class Bad:
 
     raw: bytes
     path: str
+
+    @property
+    def is_a_line(self) -> bool:
+        """Whether it can be one line of a log file."""
+        return bool(self.raw) and b"\n" not in self.raw
 
 
 BAD_RECORDS = {
@@ -76,7 +81,9 @@ BAD_RECORDS = {
     ),
     "an unknown envelope": Bad(b'{"message":"DescribeImages","@timestamp":"x"}', "$"),
     "an empty envelope": Bad(b'{"detail":null}', "$.detail"),
-    "an envelope that holds itself": Bad(b'{"detail":' * 9 + b"{}" + b"}" * 9, "$"),
+    "envelopes without an end": Bad(
+        b'{"detail":' * 9 + b"{}" + b"}" * 9, "$.detail.detail.detail.detail"
+    ),
     "no eventTime": Bad(without(SEARCHED, "eventTime"), "$.eventTime"),
     "no eventSource": Bad(without(SEARCHED, "eventSource"), "$.eventSource"),
     "no region": Bad(without(LAUNCHED, "awsRegion"), "$.awsRegion"),
@@ -109,7 +116,6 @@ LOG_FILES = {
     "gzip magic and nothing": b"\x1f\x8b",
     "a bomb": gzip.compress(bytes(256 * MIB)),
     "a bomb in a bomb": gzip.compress(gzip.compress(bytes(256 * MIB))),
-    "plain and too large": b"",  # filled in below: a message of that size does not fit
     "millions of empty records": gzip.compress(b'{"Records":[' + b"{}," * 20_000_000 + b"{}]}"),
     "millions of numbers": gzip.compress(b'{"Records":[' + b"1," * 30_000_000 + b"1]}"),
     "10,001 records": gzip.compress(log_text([SEARCH] * 10_001)),
@@ -119,7 +125,6 @@ LOG_FILES = {
     "no log file": b"%PDF-1.7 some other file",
     "invalid UTF-8": gzip.compress(b"\xff" * 1_000),
 }
-del LOG_FILES["plain and too large"]
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +135,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with serving(engine) as started:
         yield started
     engine.close()
+
+
+def held(running: Running) -> int:
+    """The most that this process, which has the server in it, or one of its workers ever held."""
+    workers = [worker._process.pid for worker in running.server._pool._workers]
+    return max(high_water(pid) for pid in ("self", *map(str, workers)))
+
+
+def high_water(pid: str) -> int:
+    """The most memory that a process ever held."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
 
 
 def timed(running: Running, batch: EventBatch) -> BatchAck:
@@ -148,40 +166,35 @@ def test_a_bad_record_is_counted_and_named(shared: Running, name: str) -> None:
 
     ack = timed(shared, records(SEARCH, bad.raw, LAUNCH))
 
-    assert (2, 1, 2) == (ack.accepted_count, ack.rejected_count, ack.relevant_count)
+    assert (ack.accepted_count, ack.rejected_count, ack.relevant_count) == (2, 1, 2)
     (rejection,) = ack.rejections
     assert (1, bad.path) == (rejection.index, rejection.path)
-    assert ERROR_REASON_RECORD_MALFORMED == rejection.reason
+    assert rejection.reason == ERROR_REASON_RECORD_MALFORMED
     assert 0 < len(rejection.message) < 500
 
 
-@pytest.mark.parametrize("name", BAD_RECORDS)
+@pytest.mark.parametrize("name", [name for name, bad in BAD_RECORDS.items() if bad.is_a_line])
 def test_a_bad_record_of_a_log_file_fails_no_other(shared: Running, name: str) -> None:
     """Whatever one of its records is, the other records of a log file are read."""
     bad = BAD_RECORDS[name]
-    if b"\n" in bad.raw or not bad.raw:
-        pytest.skip("this cannot be one line of a log file")
 
     ack = timed(shared, EventBatch(log_file=gzip.compress(b"\n".join((SEARCH, bad.raw, LAUNCH)))))
 
-    assert 2 == ack.relevant_count
-    assert 1 == ack.rejected_count
-    assert 1 == ack.rejections[0].index
+    assert ack.relevant_count == 2
+    assert ack.rejected_count == 1
+    assert ack.rejections[0].index == 1
 
 
 @pytest.mark.parametrize("name", LOG_FILES)
 def test_a_bad_log_file_is_one_rejection(shared: Running, name: str) -> None:
     """A log file that cannot be read is set aside as a whole: no error, bounded time and memory."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
     ack = timed(shared, EventBatch(log_file=LOG_FILES[name]))
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
 
-    assert (0, 1) == (ack.accepted_count, ack.rejected_count)
+    assert (ack.accepted_count, ack.rejected_count) == (0, 1)
     (rejection,) = ack.rejections
-    assert (0, ERROR_REASON_RECORD_MALFORMED) == (rejection.index, rejection.reason)
+    assert (rejection.index, rejection.reason) == (0, ERROR_REASON_RECORD_MALFORMED)
     assert rejection.path.startswith("$")
-    assert grown < MAX_GROWTH_BYTES
+    assert held(shared) < MAX_HELD_BYTES
 
 
 def test_everything_bad_at_once(shared: Running) -> None:
@@ -212,9 +225,11 @@ def test_no_message_echoes_a_record(shared: Running) -> None:
 
 def test_the_longest_batch_is_taken(shared: Running) -> None:
     """A batch at the limit is no bad input."""
-    ack = timed(shared, records(*[LAUNCH] * Limits().max_records_per_batch))
+    small = without(LAUNCHED, "responseElements")
 
-    assert (10_000, 0) == (ack.accepted_count, ack.rejected_count)
+    ack = timed(shared, records(*[small] * Limits().max_records_per_batch))
+
+    assert (ack.accepted_count, ack.rejected_count) == (10_000, 0)
 
 
 def test_a_slow_pattern_is_not_slow(shared: Running) -> None:
@@ -223,11 +238,11 @@ def test_a_slow_pattern_is_not_slow(shared: Running) -> None:
 
     ack = timed(shared, records(worst, LAUNCH))
 
-    assert 1 <= len(ack.finding_names)
+    assert len(ack.finding_names) >= 1
 
 
 def test_the_server_is_well_after_all_of_it(shared: Running) -> None:
     """After every kind of bad input the server takes good input as ever."""
     ack = timed(shared, EventBatch(log_file=gzip.compress(log_text(PAIR))))
 
-    assert (2, 0) == (ack.accepted_count, ack.rejected_count)
+    assert (ack.accepted_count, ack.rejected_count) == (2, 0)

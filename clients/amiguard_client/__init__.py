@@ -35,6 +35,24 @@ if TYPE_CHECKING:
     from amiguard_client.packing import LogFile, LogStream, Records, Submittable
     from amiguard_client.retry import RetryPolicy, Timing
     from amiguard_client.summary import BatchResult, RecordRejection, SubmitSummary
+    from amiguard_client.tuning import (
+        AuditBrokenError,
+        TuningClient,
+        described_images,
+        verify_audit,
+    )
+    from amiguard_client.tuning_values import (
+        AllowlistEntry,
+        Audit,
+        CorrelateBy,
+        KnownImage,
+        Mode,
+        RuleConfig,
+        TuningChange,
+        TuningDifference,
+        TuningPreview,
+        TuningProgress,
+    )
     from amiguard_client.values import (
         Disposition,
         EventReference,
@@ -77,6 +95,19 @@ _MODULES = {
     "packing": ("LogFile", "LogStream", "Records", "Submittable"),
     "retry": ("RetryPolicy", "Timing"),
     "summary": ("BatchResult", "RecordRejection", "SubmitSummary"),
+    "tuning": ("AuditBrokenError", "TuningClient", "described_images", "verify_audit"),
+    "tuning_values": (
+        "AllowlistEntry",
+        "Audit",
+        "CorrelateBy",
+        "KnownImage",
+        "Mode",
+        "RuleConfig",
+        "TuningChange",
+        "TuningDifference",
+        "TuningPreview",
+        "TuningProgress",
+    ),
     "values": (
         "Disposition",
         "EventReference",
@@ -95,11 +126,15 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "AllowlistEntry",
     "AmiguardError",
+    "Audit",
+    "AuditBrokenError",
     "BatchResult",
     "Client",
     "ClientCertificate",
     "ConflictError",
+    "CorrelateBy",
     "Coverage",
     "CursorExpiredError",
     "Diagnosis",
@@ -111,10 +146,12 @@ __all__ = [
     "FindingHistoryEntry",
     "ImageSearch",
     "InvalidRequestError",
+    "KnownImage",
     "LatenessBucket",
     "Likelihood",
     "LogFile",
     "LogStream",
+    "Mode",
     "NotFoundError",
     "Occurrence",
     "OverloadedError",
@@ -124,6 +161,7 @@ __all__ = [
     "RegionCoverage",
     "Remediation",
     "RetryPolicy",
+    "RuleConfig",
     "ScoreStep",
     "SearchFilter",
     "ServerFaultError",
@@ -133,9 +171,16 @@ __all__ = [
     "SubmitSummary",
     "Submittable",
     "Timing",
+    "TuningChange",
+    "TuningClient",
+    "TuningDifference",
+    "TuningPreview",
+    "TuningProgress",
     "UnauthenticatedError",
     "UnreachableError",
     "connect",
+    "described_images",
+    "verify_audit",
 ]
 
 

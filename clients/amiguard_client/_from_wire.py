@@ -36,9 +36,11 @@ def finding_of(message: wire.Finding) -> Finding:
     """Returns the value of a finding."""
     return Finding(
         name=message.name,
-        state=_member(State, message, "state"),
-        disposition=(_member(Disposition, message, "disposition") if message.disposition else None),
-        likelihood=_member(Likelihood, message, "likelihood"),
+        state=member_of(State, message, "state"),
+        disposition=(
+            member_of(Disposition, message, "disposition") if message.disposition else None
+        ),
+        likelihood=member_of(Likelihood, message, "likelihood"),
         likelihood_score=message.likelihood_score,
         confidence=message.confidence,
         score_steps=tuple(_step_of(step) for step in message.score_steps),
@@ -49,16 +51,16 @@ def finding_of(message: wire.Finding) -> Finding:
         occurrence_count=message.occurrence_count,
         recent_occurrences=tuple(occurrence_of(o) for o in message.recent_occurrences),
         image_ids=tuple(message.image_ids),
-        first_launch_time=_time(message, "first_launch_time"),
-        last_launch_time=_time(message, "last_launch_time"),
+        first_launch_time=time_of(message, "first_launch_time"),
+        last_launch_time=time_of(message, "last_launch_time"),
         remediation=_remediation_of(message.remediation),
         suppression=message.suppression or None,
         rule_revision=message.rule_revision,
         assignee=message.assignee or None,
         labels=_frozen(message.labels),
-        accept_until_time=_time(message, "accept_until_time"),
-        create_time=_time(message, "create_time"),
-        update_time=_time(message, "update_time"),
+        accept_until_time=time_of(message, "accept_until_time"),
+        create_time=time_of(message, "create_time"),
+        update_time=time_of(message, "update_time"),
         etag=message.etag,
     )
 
@@ -84,14 +86,16 @@ def occurrence_of(message: wire.Occurrence) -> Occurrence:
 def history_entry_of(message: wire.FindingHistoryEntry) -> FindingHistoryEntry:
     """Returns the value of a move from state to state."""
     return FindingHistoryEntry(
-        change_time=_time(message, "change_time"),
+        change_time=time_of(message, "change_time"),
         actor=message.actor,
         state_before=(
-            _member(State, message, "state_before", of="state") if message.state_before else None
+            member_of(State, message, "state_before", of="state") if message.state_before else None
         ),
-        state_after=_member(State, message, "state_after", of="state"),
-        disposition=(_member(Disposition, message, "disposition") if message.disposition else None),
-        accept_until_time=_time(message, "accept_until_time"),
+        state_after=member_of(State, message, "state_after", of="state"),
+        disposition=(
+            member_of(Disposition, message, "disposition") if message.disposition else None
+        ),
+        accept_until_time=time_of(message, "accept_until_time"),
         assignee=message.assignee or None,
         comment=message.comment or None,
     )
@@ -112,7 +116,7 @@ def _search_of(message: wire.ImageSearch) -> ImageSearch:
 
 
 def _reference_of(message: wire.EventReference) -> EventReference:
-    return EventReference(event_id=message.event_id, event_time=_time(message, "event_time"))
+    return EventReference(event_id=message.event_id, event_time=time_of(message, "event_time"))
 
 
 def _step_of(message: wire.ScoreStep) -> ScoreStep:
@@ -133,14 +137,15 @@ def _remediation_of(message: wire.Remediation) -> Remediation:
     )
 
 
-def _time(message: Message, name: str) -> datetime | None:
+def time_of(message: Message, name: str) -> datetime | None:
+    """Returns the time a field holds, None where it is not set."""
     if not message.HasField(name):
         return None
     stamp: Timestamp = getattr(message, name)
     return stamp.ToDatetime(tzinfo=UTC)
 
 
-def _member(kind: type[_Kind], message: Message, field: str, *, of: str | None = None) -> _Kind:
+def member_of(kind: type[_Kind], message: Message, field: str, *, of: str | None = None) -> _Kind:
     """Returns the member a field holds, UNKNOWN for one that is new or never sent.
 
     `of` names the kind of the field where the field's own name is another.

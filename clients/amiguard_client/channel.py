@@ -27,8 +27,20 @@ _RETRIED_CALLS = {
         "ListOccurrences",
     ),
     "amiguard.v1.IngestService": ("SubmitBatch",),
+    "amiguard.v1.TuningService": (
+        "CreateAllowlistEntry",
+        "GetAllowlistEntry",
+        "GetRuleConfig",
+        "GetTuningProgress",
+        "ListAllowlistEntries",
+        "ListImages",
+        "ListRuleConfigs",
+        "ListTuningChanges",
+        "PreviewTuning",
+    ),
 }
-"""Calls that may be repeated without harm: they read, or a record sent twice counts once."""
+"""Calls that may be repeated without harm: they read, a record sent twice counts once, and so does
+an entry created with a request id."""
 _SERVICE_CONFIG = {
     # Every address of the target is used, so that a stream leaves a replica that drains.
     "loadBalancingConfig": [{"round_robin": {}}],

@@ -19,6 +19,7 @@ from amiguard_client.lifecycle import (
 from amiguard_client.packing import LogFile, Records, Submittable, batch_of
 from amiguard_client.submit import Submitter
 from amiguard_client.summary import BatchResult, SubmitSummary, result_of
+from amiguard_client.tuning import TuningClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -95,6 +96,11 @@ class Client:
         stub = IngestServiceStub(self.connection.channel)
         response = self.connection.call(stub.SubmitBatch, request)
         return result_of(packed, response.ack, number=1)
+
+    @property
+    def tuning(self) -> TuningClient:
+        """What tunes the server: its allowlist, its rule configuration, what it knows of images."""
+        return TuningClient(self.connection)
 
     def get_finding(self, name: str) -> Finding:
         """Returns one finding, by `findings/{finding_id}` or by the bare id."""

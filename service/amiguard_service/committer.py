@@ -21,10 +21,10 @@ MAX_GROUP_BATCHES: Final = 64
 """Batches of one transaction: past this the cost of a transaction is spread thin enough."""
 MAX_GROUP_ITEMS: Final = 10_000
 """Searches, launches and rejections of one transaction, which bounds how long it takes."""
-COMMIT_INTERVAL: Final = timedelta(milliseconds=50)
+COMMIT_INTERVAL: Final = timedelta(milliseconds=100)
 """From the start of one transaction to the next while batches keep coming: a transaction costs some
 milliseconds however little is in it."""
-QUIET_INTERVAL: Final = timedelta(milliseconds=2)
+QUIET_INTERVAL: Final = timedelta(milliseconds=10)
 """Without a new batch for so long, nobody is coming: whoever waits is not kept waiting."""
 MAX_WAITING_BYTES: Final = 128 * 1024 * 1024
 """Decoded batches that wait for a transaction; who brings more waits, and reads nothing then."""

@@ -62,7 +62,7 @@ class Capacity:
     """
 
     limits: Limits = field(default_factory=Limits)
-    unpack_worker_count: int = 1
+    unpack_worker_count: int = 2
     reader_count: int = 4
     probe_interval: timedelta = PROBE_INTERVAL
     pace: Pace = field(default_factory=Pace)

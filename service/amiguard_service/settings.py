@@ -218,9 +218,9 @@ SETTINGS: Final = (
     ),
     Setting(
         "unpack_workers",
-        1,
+        2,
         _read_number(1, 64),
-        "processes that inflate and decode log files; one for each core but one",
+        "processes that inflate and decode log files, at most one for each core",
     ),
     Setting(
         "retention_rejected",

@@ -22,8 +22,8 @@ from amiguard_service.refusals import (
     WindowOverrunError,
 )
 
-MAX_UNDECODED: Final = 2
-"""Log files of one stream that are decoded side by side: as many as there are threads for it."""
+MAX_UNDECODED: Final = 4
+"""Log files of one stream that are on their way through the workers: as many as two can take."""
 
 _SOURCE = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 

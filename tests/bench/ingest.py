@@ -11,6 +11,7 @@ ids are new in every round, and the database is a SQLite file that is written th
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -28,6 +29,7 @@ import grpc
 from amiguard.v1 import ingest_service_pb2 as wire
 from amiguard.v1.ingest_service_pb2_grpc import IngestServiceStub
 from tests.data.bench import bench_records, write_bench_files
+from tests.data.log_files import log_content
 
 BATCH_RECORDS = 500
 RELEVANT_SHARE = 0.01
@@ -152,7 +154,18 @@ def submit(target: str, batches: Sequence[wire.EventBatch]) -> float:
 
 
 def _warm_up(target: str) -> None:
-    submit(target, as_batches(WARM_UP_BATCHES * BATCH_RECORDS, seed=0))
+    """Submits some of each kind, so that what is made once is there before anything is measured."""
+    records = as_batches(WARM_UP_BATCHES * BATCH_RECORDS, seed=0)
+    submit(target, records)
+    submit(
+        target,
+        [
+            wire.EventBatch(
+                sequence=batch.sequence, log_file=gzip.compress(log_content(batch.records.records))
+            )
+            for batch in records
+        ],
+    )
 
 
 def _await_address(ready: Path, process: subprocess.Popen[bytes]) -> str:

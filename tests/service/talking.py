@@ -101,8 +101,7 @@ class Talk:
     def end(self) -> tuple[list[wire.SubmitEventsResponse], Refused]:
         """Returns every response up to the end, and why the server ended the stream."""
         responses: list[wire.SubmitEventsResponse] = []
+        # Unlike a list made of them, it keeps what came before the error.
         with pytest.raises(grpc.RpcError) as caught:
-            # One by one, to keep what came before the error.
-            for response in self._responses:
-                responses.append(response)  # noqa: PERF402
+            responses.extend(self._responses)
         return responses, refusal(caught.value)

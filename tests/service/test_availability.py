@@ -10,6 +10,7 @@ from grpc_health.v1 import health_pb2
 
 from amiguard_service.availability import Availability
 from amiguard_service.store.errors import StoreUnavailableError
+from tests.service.waiting import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -108,8 +109,7 @@ def test_a_draining_server_never_serves_again() -> None:
         availability.lose_store()
         heard.append(await watcher.told())
         availability.drain()
-        while database.attempts <= database.fails:
-            await asyncio.sleep(0)
+        await until(lambda: database.attempts > database.fails)
         response = await availability.servicer.Check(health_pb2.HealthCheckRequest(), None)
         return [*heard, response.status]
 
@@ -130,8 +130,7 @@ def test_a_watcher_that_does_not_read_holds_nobody_up() -> None:
         watcher = Stuck(availability)
         heard = [await watcher.told()]
         availability.lose_store()
-        while not database.attempts:
-            await asyncio.sleep(0)
+        await until(lambda: database.attempts)
         return heard
 
     heard, database = run(act)

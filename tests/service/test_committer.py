@@ -17,6 +17,7 @@ from amiguard_service.intake import Batch, Outcome
 from amiguard_service.store.errors import StoreConflictError, StoreUnavailableError
 from tests.service.running import TIMEOUT
 from tests.service.talking import PAIR
+from tests.service.waiting import until
 
 T = TypeVar("T")
 
@@ -120,8 +121,7 @@ def test_batches_that_wait_share_a_transaction() -> None:
     async def act(committer: Committer) -> list[Outcome | Exception]:
         store.may_commit.clear()
         first = await committer.submit(NEEDS_A_COMMIT)
-        while not store.groups:
-            await asyncio.sleep(0)
+        await until(lambda: store.groups)
         others = [await committer.submit(NEEDS_A_COMMIT) for _ in range(10)]
         store.may_commit.set()
         return await asyncio.gather(first, *others, return_exceptions=True)  # type: ignore[return-value]  # none is cancelled
@@ -178,8 +178,7 @@ def test_as_many_transactions_as_the_store_has_writers(
     async def act(committer: Committer) -> object:
         store.may_commit.clear()
         outcomes = [await committer.submit(NEEDS_A_COMMIT) for _ in range(10)]
-        while len(store.groups) < writer_count:
-            await asyncio.sleep(0)
+        await until(lambda: len(store.groups) >= writer_count)
         store.may_commit.set()
         return await asyncio.gather(*outcomes)
 
@@ -195,8 +194,7 @@ def test_one_batch_the_store_cannot_take_fails_nobody_elses() -> None:
     async def act(committer: Committer) -> list[Outcome | Exception]:
         store.may_commit.clear()
         first = await committer.submit(NEEDS_A_COMMIT)
-        while not store.groups:
-            await asyncio.sleep(0)
+        await until(lambda: store.groups)
         batches = [NEEDS_A_COMMIT, POISON, NOTHING_TO_STORE, NEEDS_A_COMMIT]
         others = [await committer.submit(batch) for batch in batches]
         store.may_commit.set()
@@ -231,7 +229,7 @@ def test_a_conflict_is_tried_again_batch_by_batch() -> None:
 
 
 def test_a_lost_store_is_told_and_fails_who_waits() -> None:
-    """Where the database is lost, whoever shares the transaction is told, and nothing is retried."""
+    """Where the database is lost, whoever waits for it is told, and nothing is tried again."""
 
     class Lost(Store):
         def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
@@ -252,7 +250,7 @@ def test_a_lost_store_is_told_and_fails_who_waits() -> None:
 
 
 def test_a_caller_that_goes_holds_nobody_up() -> None:
-    """A batch whose caller has gone is committed all the same, and the others get their outcomes."""
+    """A batch whose caller has gone is committed all the same, and so are the others."""
     store = Store()
 
     async def act(committer: Committer) -> object:
@@ -276,12 +274,12 @@ def test_who_brings_more_than_may_wait_waits(monkeypatch: pytest.MonkeyPatch) ->
 
     async def act(committer: Committer) -> tuple[bool, object]:
         store.may_commit.clear()
-        await committer.submit(NEEDS_A_COMMIT)
+        first = await committer.submit(NEEDS_A_COMMIT)
         second = asyncio.create_task(committer.submit(NEEDS_A_COMMIT))
-        while not store.groups:
-            await asyncio.sleep(0)
+        await until(lambda: store.groups)
         was_taken = second.done()
         store.may_commit.set()
+        await first
         return was_taken, await (await second)
 
     was_taken, outcome = run(store, act)

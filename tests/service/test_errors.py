@@ -10,6 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
 from amiguard.v1.error_reason_pb2 import ErrorReason
+from amiguard_core.errors import PolicyError
 from amiguard_service import refusals
 from amiguard_service.errors import _TABLE, Answer, answer_to
 from amiguard_service.filters import FINDING_FIELDS, FilterSyntaxError, parse_filter
@@ -32,9 +33,8 @@ def details_of(status: status_pb2.Status) -> dict[str, object]:
     found: dict[str, object] = {}
     for packed in status.details:
         for kind in kinds:
-            if packed.Is(kind.DESCRIPTOR):
-                detail = kind()
-                packed.Unpack(detail)
+            detail = kind()
+            if packed.Unpack(detail):
                 found[kind.__name__] = detail
     return found
 
@@ -92,6 +92,36 @@ ANSWERS = [
         StatusCode.RESOURCE_EXHAUSTED,
         "OVERLOADED",
         {"limit": "64 streams"},
+    ),
+    (
+        PolicyError("trusted_account", got="'12'", wanted="an account id of 12 digits"),
+        StatusCode.INVALID_ARGUMENT,
+        "INVALID_FIELD",
+        {},
+    ),
+    (
+        refusals.EtagMismatchError("allowlistEntries/x", got="1", current="2"),
+        StatusCode.ABORTED,
+        "ETAG_MISMATCH",
+        {"name": "allowlistEntries/x", "current_etag": "2"},
+    ),
+    (
+        refusals.RequestIdReusedError("6f1ed002"),
+        StatusCode.ALREADY_EXISTS,
+        "REQUEST_ID_REUSED",
+        {"request_id": "6f1ed002"},
+    ),
+    (
+        refusals.ResourceExistsError("allowlistEntries/x"),
+        StatusCode.ALREADY_EXISTS,
+        "RESOURCE_EXISTS",
+        {"name": "allowlistEntries/x"},
+    ),
+    (
+        refusals.LosesTruePositivesError(tuple(f"findings/{n}" for n in range(21))),
+        StatusCode.FAILED_PRECONDITION,
+        "LOSES_TRUE_POSITIVES",
+        {"names": ",".join(f"findings/{n}" for n in range(20)), "count": "21"},
     ),
     (
         refusals.ResourceNotFoundError("findings/x"),

@@ -33,7 +33,7 @@ def test_each_service_is_told_of(running: Running, service: str) -> None:
     """The server as a whole and each of its services can be asked about."""
     told = next(watch(running, service))
 
-    assert SERVING == told.status
+    assert told.status == SERVING
 
 
 def test_an_unknown_service_is_not_found(running: Running) -> None:
@@ -44,7 +44,7 @@ def test_an_unknown_service_is_not_found(running: Running) -> None:
         health.Check(health_pb2.HealthCheckRequest(service="x"), timeout=TIMEOUT)
 
     assert isinstance(caught.value, grpc.Call)
-    assert grpc.StatusCode.NOT_FOUND == caught.value.code()
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
 def test_a_lost_database_takes_the_services_out_until_it_is_back(engine: Engine) -> None:
@@ -52,6 +52,7 @@ def test_a_lost_database_takes_the_services_out_until_it_is_back(engine: Engine)
     commit, ping = engine.commit, engine.ping
 
     def fail(batches: Sequence[Batch] = ()) -> list[Outcome]:
+        del batches
         raise StoreUnavailableError("gone")
 
     engine.commit = fail  # type: ignore[method-assign]  # in place of a network fault
@@ -67,8 +68,8 @@ def test_a_lost_database_takes_the_services_out_until_it_is_back(engine: Engine)
         told.append(next(watched).status)
         ack = submit(running.channel, records(*PAIR))
 
-    assert [SERVING, NOT_SERVING, SERVING] == told
-    assert 2 == ack.accepted_count
+    assert told == [SERVING, NOT_SERVING, SERVING]
+    assert ack.accepted_count == 2
 
 
 def test_a_server_that_stops_says_so(running: Running) -> None:
@@ -79,7 +80,7 @@ def test_a_server_that_stops_says_so(running: Running) -> None:
     running.stop(TIMEOUT)
     told = next(watched)
 
-    assert NOT_SERVING == told.status
+    assert told.status == NOT_SERVING
 
 
 def test_who_watches_does_not_hold_up_a_stop(running: Running) -> None:
@@ -97,9 +98,7 @@ def test_the_contract_can_be_asked_for(running: Running) -> None:
     reflection = reflection_pb2_grpc.ServerReflectionStub(running.channel)
     asked = [
         reflection_pb2.ServerReflectionRequest(list_services=""),
-        reflection_pb2.ServerReflectionRequest(
-            file_containing_symbol="amiguard.v1.IngestService"
-        ),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="amiguard.v1.IngestService"),
     ]
 
     listed, described = reflection.ServerReflectionInfo(iter(asked), timeout=TIMEOUT)

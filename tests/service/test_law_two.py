@@ -125,7 +125,9 @@ def stored(running: Running, number: int) -> list[Seen]:
     return [told_by_server(running, message) for message in response.findings]
 
 
-def as_batch(batch: list[bytes], *, is_file: bool, sequence: int = 0) -> ingest_service_pb2.EventBatch:
+def as_batch(
+    batch: list[bytes], *, is_file: bool, sequence: int = 0
+) -> ingest_service_pb2.EventBatch:
     """A batch of records one by one, or of one log file."""
     if is_file:
         return ingest_service_pb2.EventBatch(sequence=sequence, log_file=log_text(batch))

@@ -109,8 +109,8 @@ def test_a_signal_ends_a_server_well(tmp_path: Path, number: signal.Signals) -> 
         code, log = server.stop(number)
 
     events = [line["event"] for line in log]
-    assert (0, False) == (code, server.ready_file.exists())
-    assert ["server.draining", "server.stopped"] == events
+    assert (code, server.ready_file.exists()) == (0, False)
+    assert events == ["server.draining", "server.stopped"]
     assert ("server.listening", server.target) == (
         server.listening["event"],
         server.listening["address"],
@@ -137,8 +137,8 @@ def test_batches_in_flight_are_acked_before_the_end(tmp_path: Path) -> None:
 
     acks = [first.sequence, *(r.ack.sequence for r in told if r.HasField("ack"))]
     assert list(range(1, 21)) == acks
-    assert 1 == sum(response.HasField("go_away") for response in told)
-    assert 0 == code
+    assert sum(response.HasField("go_away") for response in told) == 1
+    assert code == 0
 
 
 def test_a_client_that_does_not_leave_is_not_waited_for_longer_than_said(tmp_path: Path) -> None:
@@ -153,9 +153,9 @@ def test_a_client_that_does_not_leave_is_not_waited_for_longer_than_said(tmp_pat
         responses, refused = talk.end()
         code = server.wait()
 
-    assert ["go_away"] == [response.WhichOneof("message") for response in responses]
-    assert (grpc.StatusCode.UNAVAILABLE, "DRAINING") == (refused.code, refused.reason)
-    assert 0 == code
+    assert [response.WhichOneof("message") for response in responses] == ["go_away"]
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    assert code == 0
 
 
 def test_a_killed_server_loses_nothing_it_acked(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_killed_server_loses_nothing_it_acked(tmp_path: Path) -> None:
     with served(tmp_path) as server, grpc.insecure_channel(server.target) as channel:
         count = finding_count(channel)
 
-    assert 1 == count
+    assert count == 1
 
 
 def test_a_log_line_tells_of_a_call_and_of_no_record(tmp_path: Path) -> None:
@@ -204,19 +204,20 @@ def test_a_wrong_setting_stops_the_start_with_one_line(arguments: list[str], nam
     """A wrong setting is one line on the error output, and an exit code of its own."""
     ended = run(*arguments)
 
-    assert (EXIT_USAGE, "") == (ended.returncode, ended.stdout)
+    assert (ended.returncode, ended.stdout) == (EXIT_USAGE, "")
     assert ended.stderr.startswith(f"amiguard-server: {named}: got ")
-    assert 1 == ended.stderr.count("\n")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["dance"], ["serve", "--lisen=1"], ["serve", "--list=1"], ["migrate", "--listen=1"]]
+    "arguments",
+    [[], ["dance"], ["serve", "--lisen=1"], ["serve", "--list=1"], ["migrate", "--listen=1"]],
 )
 def test_a_wrong_argument_is_a_usage_error(arguments: list[str]) -> None:
     """What the command does not know is refused, abbreviations too."""
     ended = run(*arguments)
 
-    assert EXIT_USAGE == ended.returncode
+    assert ended.returncode == EXIT_USAGE
     assert ended.stderr.startswith("usage: amiguard-server")
 
 
@@ -224,7 +225,7 @@ def test_an_unknown_variable_stops_the_start() -> None:
     """A misspelt variable is not taken for no variable."""
     ended = run("serve", "--insecure", AMIGUARD_LISEN="127.0.0.1:0")
 
-    assert EXIT_USAGE == ended.returncode
+    assert ended.returncode == EXIT_USAGE
     assert "AMIGUARD_LISEN" in ended.stderr
 
 
@@ -238,7 +239,7 @@ def test_an_address_in_use_is_one_line(tmp_path: Path) -> None:
             f"--database=sqlite:///{tmp_path / 'other.db'}",
         )
 
-    assert EXIT_FAILURE == ended.returncode
+    assert ended.returncode == EXIT_FAILURE
     assert f"amiguard-server: listen: got {server.target}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
@@ -251,8 +252,8 @@ def test_an_unreachable_database_is_one_line(command: list[str], database: str) 
     """A database that nobody answers for ends the start without a traceback or a password."""
     ended = run(*command, f"--database={database}")
 
-    assert EXIT_FAILURE == ended.returncode
-    assert 1 == ended.stderr.count("\n")
+    assert ended.returncode == EXIT_FAILURE
+    assert ended.stderr.count("\n") == 1
     assert "hunter2" not in ended.stderr
 
 
@@ -269,10 +270,10 @@ def test_migrate_brings_an_older_database_up(tmp_path: Path) -> None:
     with served(tmp_path) as server, grpc.insecure_channel(server.target) as channel:
         count = finding_count(channel)
 
-    assert EXIT_SCHEMA == refused.returncode
+    assert refused.returncode == EXIT_SCHEMA
     assert "amiguard-server migrate" in refused.stderr
-    assert 1 == refused.stderr.count("\n")
-    assert (0, 0) == (migrated.returncode, count)
+    assert refused.stderr.count("\n") == 1
+    assert (migrated.returncode, count) == (0, 0)
 
 
 def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
@@ -285,7 +286,7 @@ def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
     started = run("serve", "--insecure", "--listen=127.0.0.1:0", f"--database={url}")
     migrated = run("migrate", f"--database={url}")
 
-    assert [EXIT_SCHEMA] * 2 == [started.returncode, migrated.returncode]
+    assert [started.returncode, migrated.returncode] == [EXIT_SCHEMA] * 2
     assert 1 == started.stderr.count("\n") == migrated.stderr.count("\n")
 
 
@@ -302,9 +303,9 @@ def test_config_shows_what_is_in_force(tmp_path: Path) -> None:
     )
 
     settings = tomllib.loads(shown.stdout)
-    assert 0 == shown.returncode
-    assert ("127.0.0.1:1", 6) == (settings["listen"], settings["grace_seconds"])
-    assert "postgresql://u:***@host/name" == settings["database"]
+    assert shown.returncode == 0
+    assert (settings["listen"], settings["grace_seconds"]) == ("127.0.0.1:1", 6)
+    assert settings["database"] == "postgresql://u:***@host/name"
     assert "hunter2" not in shown.stdout
     for source in (str(file), "AMIGUARD_DATABASE", "--grace-seconds", "the default"):
         assert source in shown.stdout
@@ -314,7 +315,7 @@ def test_help_names_every_setting() -> None:
     """Whatever can be set can be found in the help, with its default."""
     ended = run("serve", "--help")
 
-    assert 0 == ended.returncode
+    assert ended.returncode == 0
     for flag in ("--listen", "--database", "--insecure", "--tls-certificate", "--ready-file"):
         assert flag in ended.stdout
     assert "127.0.0.1:7443" in ended.stdout

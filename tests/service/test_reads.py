@@ -167,7 +167,8 @@ def test_a_token_is_good_for_its_own_list_alone(running: Running, changed: dict[
     """A token with another filter or order, or one that is not ours, is refused."""
     fill(running)
     token = listed(running, page_size=1).next_page_token
-    request = wire.GetFindingsRequest(**{"page_token": token, **changed})
+    fields: dict[str, Any] = {"page_token": token, **changed}
+    request = wire.GetFindingsRequest(**fields)
 
     told = refused(running, "GetFindings", request)
 
@@ -272,7 +273,7 @@ def test_a_lost_database_is_unavailable(engine: Engine, running: Running) -> Non
     def fail(*_arguments: object, **_options: object) -> None:
         raise StoreUnavailableError("no such host")
 
-    engine.get_finding = fail  # type: ignore[assignment]  # in place of a network fault
+    engine.get_finding = fail  # type: ignore[method-assign]  # in place of a network fault
 
     told = refused(running, "GetFinding", wire.GetFindingRequest(name="findings/x"))
 

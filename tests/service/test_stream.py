@@ -47,6 +47,7 @@ def failing(engine: Engine, error: Exception) -> None:
     """Makes every commit of an engine fail."""
 
     def fail(batches: Sequence[Batch]) -> list[Outcome]:
+        del batches
         raise error
 
     engine.commit = fail  # type: ignore[method-assign]  # in place of the store's failure

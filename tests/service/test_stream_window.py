@@ -19,6 +19,7 @@ from amiguard_service.refusals import DrainingError, WindowOverrunError
 from amiguard_service.stream import EventStream
 from amiguard_service.unpack_pool import UnpackPool
 from tests.service.talking import SEARCH, records
+from tests.service.waiting import until
 
 LIMITS = Limits(max_batches_in_flight=2)
 OPENING = wire.SubmitEventsRequest(open=wire.OpenStream(source="tests"))
@@ -109,8 +110,7 @@ def test_the_window_is_enforced() -> None:
 
     async def act(peer: Peer, shelf: Shelf, drain: Drain) -> None:
         del peer, drain
-        while len(shelf.taken) < LIMITS.max_batches_in_flight:
-            await asyncio.sleep(0)
+        await until(lambda: len(shelf.taken) >= LIMITS.max_batches_in_flight)
         shelf.commit()
 
     peer, ended = run(lambda: Peer(OPENING, batch(1), batch(2), batch(3)), act)

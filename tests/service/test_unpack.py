@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 DEADLY = b"deadly"
 """What a stand-in for a worker dies of."""
+ENDLESS = b"endless"
+"""What it never comes to an end with."""
 MOODY = f"""
 import os, sys
 from amiguard_service import unpack_worker
@@ -39,6 +41,8 @@ while len(head := jobs.read(LENGTH.size)) == LENGTH.size:
     job = jobs.read(*LENGTH.unpack(head))
     if {DEADLY!r} in job:
         os._exit(1)
+    if {ENDLESS!r} in job:
+        sys.stdin.buffer.read()
     answered = unpack_worker.answer(job)
     sys.stdout.buffer.write(LENGTH.pack(len(answered)) + answered)
     sys.stdout.buffer.flush()
@@ -128,7 +132,7 @@ def test_a_text_of_too_many_values_is_not_parsed(monkeypatch: pytest.MonkeyPatch
     decoded = unpack(asked)
 
     assert paths_of(decoded) == [(0, "$")]
-    assert "400 values" in decoded.rejections[0].message
+    assert "803 values" in decoded.rejections[0].message
 
 
 def test_memory_that_runs_out_is_a_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +148,7 @@ def test_memory_that_runs_out_is_a_rejection(monkeypatch: pytest.MonkeyPatch) ->
     assert paths_of(decoded) == [(0, "$")]
 
 
-def test_a_defect_of_ours_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_of_ours_is_an_answer_too() -> None:
     """A worker that fails says why, and goes on."""
     jobs = msgspec.msgpack.encode(job([SEARCH]))
     answers = io.BytesIO()
@@ -192,6 +196,18 @@ def test_a_log_file_that_kills_its_workers_is_a_rejection() -> None:
 
 
 @pytest.mark.usefixtures("moody")
+def test_a_log_file_that_takes_for_ever_is_a_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log file that no worker comes to an end with is set aside, and the next ones are read."""
+    monkeypatch.setattr(unpack_pool, "MAX_JOB_SECONDS", 1.0)
+    payloads = [ENDLESS, log_text(PAIR)]
+
+    answers = run(lambda pool: asyncio.gather(*(pool.unpack(job(p)) for p in payloads)))
+
+    assert [decoded.record_count for decoded in answers] == [0, 2]
+    assert [len(decoded.rejections) for decoded in answers] == [1, 0]
+
+
+@pytest.mark.usefixtures("moody")
 def test_records_that_kill_their_workers_are_an_error() -> None:
     """Records one by one are not set aside for a death that one of them may have caused."""
     with pytest.raises(UnpackError):
@@ -214,9 +230,9 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
     assert counts == [2, 2]
 
 
-def test_a_defect_in_a_worker_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_in_a_worker_is_raised() -> None:
     """What a worker failed at is raised where it was asked for."""
-    broken = msgspec.structs.replace(job(b"{}"), max_records=None)  # type: ignore[arg-type]  # a job no worker understands
+    broken = msgspec.structs.replace(job(b"{}"), max_records=None)
 
     with pytest.raises(UnpackError, match="ValidationError"):
         run(lambda pool: pool.unpack(broken))

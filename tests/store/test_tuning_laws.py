@@ -97,7 +97,7 @@ def make_move(engine: Engine, clock: Clock, move: tuple[str, object], number: in
     match move:
         case ("create", ((kind, subject), expires)):
             draft = EntryDraft(
-                EntryKind(kind),
+                EntryKind(str(kind)),
                 str(subject),
                 justification="because",
                 expire_time=clock.now + timedelta(minutes=60) if expires else None,

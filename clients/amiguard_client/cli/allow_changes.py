@@ -16,7 +16,7 @@ from amiguard_client.cli.times import Time
 
 if TYPE_CHECKING:
     from amiguard.v1 import tuning_service_pb2 as wire
-    from amiguard_client.cli.tuning_calls import TuningCalls
+    from amiguard_client._tuning_calls import TuningCalls
 
 _ACCOUNTS = click.option(
     "--in-account",

@@ -25,8 +25,8 @@ from amiguard_client.cli.server import tuning_calls
 from amiguard_client.errors import AmiguardError
 
 if TYPE_CHECKING:
+    from amiguard_client._tuning_calls import TuningCalls
     from amiguard_client.cli.entry_plans import Plan, Terms
-    from amiguard_client.cli.tuning_calls import TuningCalls
 
 MAX_PREVIEWS = 20
 """Changes of a plan that are tried on what is stored, one by one: each reads all of it."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from amiguard_client.cli.exits import FAILED
 from amiguard_client.cli.listings import ALL, LIST_OUTPUT, PAGE_TOKEN, TUNING_PAGE_SIZE, Listing
 from amiguard_client.cli.output import JSON, TABLE, TEXT, count_text, say, write_json, write_sheet
-from amiguard_client.cli.server import tuning_calls
+from amiguard_client.cli.server import server_of, tuning_calls
 from amiguard_client.cli.times import Time
+
+if TYPE_CHECKING:
+    from amiguard_client.tuning_values import Audit
 
 
 @click.group("audit")
@@ -74,17 +78,31 @@ def verify_changes(ctx: click.Context, *, known_hashes: tuple[str, ...], output:
     database could seal all of it anew: keep the hash that this prints somewhere else, and give it
     as --known-hash to the next run.
     """
-    from amiguard_client.cli.audit_chain import ChainError, verify
+    from amiguard_client.tuning import AuditBrokenError, verify_audit
 
-    with tuning_calls(ctx) as tuning:
-        try:
-            chain = verify(tuning.change_pages(page_size=1_000), known_hashes=known_hashes)
-        except ChainError as error:
-            if output == JSON:
-                write_json({"is_whole": False, "number": error.number, "problem": error.problem})
-            say(f"Error: {error}")
-            ctx.exit(FAILED)
+    with server_of(ctx).connect() as client:
+        audit = client.tuning.read_audit()
+    try:
+        verify_audit(audit.changes, total_count=audit.total_count, last_hash=audit.last_hash)
+        _find_hashes(audit, known_hashes)
+    except AuditBrokenError as error:
+        if output == JSON:
+            write_json({"is_whole": False, "number": error.number, "problem": error.problem})
+        say(f"Error: {error}")
+        ctx.exit(FAILED)
     if output == JSON:
-        write_json({"is_whole": True, "count": chain.count, "last_hash": chain.last_hash})
+        write_json({"is_whole": True, "count": audit.total_count, "last_hash": audit.last_hash})
         return
-    click.echo(f"{count_text(chain.count, 'change')}, whole; last hash {chain.last_hash or '-'}")
+    count = count_text(audit.total_count, "change")
+    click.echo(f"{count}, whole; last hash {audit.last_hash or '-'}")
+
+
+def _find_hashes(audit: Audit, known_hashes: tuple[str, ...]) -> None:
+    """Raises AuditBrokenError where a hash that was noted once is that of no change."""
+    from amiguard_client.tuning import AuditBrokenError
+
+    present = {change.hash for change in audit.changes}
+    for known in known_hashes:
+        if known not in present:
+            count = max(audit.total_count, 1)
+            raise AuditBrokenError(count, f"no change up to here has the hash {known}")

@@ -168,7 +168,7 @@ class _CaseReader:
                 continue
             raw = json.dumps(item).encode()
             decoded = decode_records([raw], launch_paths=policy.rule.launch_paths)
-            scan.add_decoded(f"records[{index}]", decoded)
+            scan.add_decoded("records", decoded, first_index=index)
         return scan
 
     def _scan_file(self, name: str, scan: Scan, policy: Policy) -> None:

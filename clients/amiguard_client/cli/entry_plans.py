@@ -14,7 +14,7 @@ from amiguard_client.cli.previews import difference_lines
 from amiguard_client.cli.safe import safe
 
 if TYPE_CHECKING:
-    from amiguard_client.cli.tuning_calls import TuningCalls
+    from amiguard_client._tuning_calls import TuningCalls
 
 
 class Action(StrEnum):

@@ -17,7 +17,7 @@ from amiguard_client.cli.server import tuning_calls
 
 if TYPE_CHECKING:
     from amiguard.v1 import tuning_service_pb2 as wire
-    from amiguard_client.cli.tuning_calls import TuningCalls
+    from amiguard_client._tuning_calls import TuningCalls
     from amiguard_core.policy import RuleConfig
 
 _ETAG = click.option(

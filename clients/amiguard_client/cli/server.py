@@ -14,7 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from amiguard_client._finding_calls import FindingCalls
-    from amiguard_client.cli.tuning_calls import TuningCalls
+    from amiguard_client._tuning_calls import TuningCalls
     from amiguard_client.client import Client
 
 DEFAULT_SERVER = "127.0.0.1:7443"
@@ -79,7 +79,7 @@ def finding_calls(ctx: click.Context) -> Iterator[FindingCalls]:
 @contextmanager
 def tuning_calls(ctx: click.Context) -> Iterator[TuningCalls]:
     """Gives the TuningService of the server until the end of the block."""
-    from amiguard_client.cli.tuning_calls import TuningCalls
+    from amiguard_client._tuning_calls import TuningCalls
 
     with server_of(ctx).connect() as client:
         yield TuningCalls(client.connection)

@@ -42,7 +42,13 @@ class YamlFile:
         self.name = name
         self.value: Any = None
         self._lines: dict[str, int] = {}
-        self._plain: dict[str, str] = {}
+        self._numbers: dict[str, str] = {}
+
+    def mark(self, path: str, line: int, *, number: str | None = None) -> None:
+        """Notes where a part stands, and how it is spelt where it is a number without quotes."""
+        self._lines[path] = line
+        if number is not None:
+            self._numbers[path] = number
 
     def place(self, path: str) -> str:
         """Returns the file and the line of a part, or of what it would stand in."""
@@ -67,7 +73,7 @@ class YamlFile:
 
     def _complaint(self, message: str, path: str, inner: str) -> str:
         whole = path + inner.removeprefix("$")
-        plain = self._plain.get(whole)
+        plain = self._numbers.get(whole)
         if plain is not None and "Expected `str" in message:
             wanted = f"got {plain} without quotes, wanted '{plain}': YAML takes it for a number"
             if plain.lstrip("+-").startswith("0"):
@@ -112,7 +118,9 @@ def write_yaml(value: Any) -> str:
     """Returns YAML that `parse_yaml`, and every other reader of YAML, takes for the same value."""
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+    class Dumper(base):  # type: ignore[misc]  # which one there is depends on how PyYAML was built
         """Quotes every text that some reader might take for something else."""
 
         def ignore_aliases(self, data: object) -> bool:
@@ -127,7 +135,10 @@ def write_yaml(value: Any) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     Dumper.add_representer(str, text)
-    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+    written: str = yaml.dump(
+        value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10_000
+    )
+    return written
 
 
 class _Builder:
@@ -154,7 +165,7 @@ class _Builder:
     def _value(self, event: Event, path: str, *, depth: int) -> Any:
         import yaml.events
 
-        self._file._lines[path] = event.start_mark.line + 1  # noqa: SLF001 - the file under way
+        self._file.mark(path, event.start_mark.line + 1)
         if depth > MAX_DEPTH:
             raise self._refuse(event, f"got nesting deeper than {MAX_DEPTH}")
         if isinstance(event, yaml.events.AliasEvent) or event.anchor is not None:
@@ -172,7 +183,7 @@ class _Builder:
             return event.value
         value = _plain(event.value)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            self._file._plain[path] = event.value  # noqa: SLF001 - the file under way
+            self._file.mark(path, event.start_mark.line + 1, number=event.value)
         return value
 
     def _list(self, path: str, depth: int) -> list[Any]:

@@ -254,7 +254,7 @@ def test_run_that_was_cut_off_is_repeated_for_the_rest(
 ) -> None:
     """A run that fails in between says how far it came; repeated, it does what is left."""
     from amiguard_client import UnreachableError
-    from amiguard_client.cli.tuning_calls import TuningCalls
+    from amiguard_client._tuning_calls import TuningCalls
 
     create = TuningCalls.create_entry
 
@@ -278,7 +278,7 @@ def test_answer_that_was_lost_makes_no_second_entry(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A creation that is sent twice, because its answer was lost, happens once."""
-    from amiguard_client.cli.tuning_calls import TuningCalls
+    from amiguard_client._tuning_calls import TuningCalls
 
     create = TuningCalls.create_entry
 

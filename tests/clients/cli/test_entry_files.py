@@ -138,8 +138,8 @@ def test_plan_leads_from_one_allowlist_to_another(
         (
             GOOD + "  trusted_owner: self\n",
             (
-                "allow.yaml:2: entries[0]: (ours) got trusted_owner and organization_pattern, wanted "
-                "one of trusted_owner, trusted_account, organization_pattern"
+                "allow.yaml:2: entries[0]: (ours) got trusted_owner and organization_pattern, "
+                "wanted one of trusted_owner, trusted_account, organization_pattern"
             ),
         ),
         (
@@ -152,16 +152,16 @@ def test_plan_leads_from_one_allowlist_to_another(
         (
             "- id: ours\n  organization_pattern: '*'\n  justification: x\n",
             (
-                "allow.yaml:3: entries[0].organization_pattern: (ours) got a pattern of every name, "
-                "wanted a narrower one"
+                "allow.yaml:3: entries[0].organization_pattern: (ours) got a pattern of every "
+                "name, wanted a narrower one"
             ),
         ),
         ("- ours\n", "allow.yaml:2: entries[0]: got text, wanted a mapping"),
         (
             "- id: 1234\n  trusted_owner: self\n  justification: x\n",
             (
-                "allow.yaml:2: entries[0].id: got 1234 without quotes, wanted '1234': YAML takes it "
-                "for a number"
+                "allow.yaml:2: entries[0].id: got 1234 without quotes, wanted '1234': YAML takes "
+                "it for a number"
             ),
         ),
     ],

@@ -13,6 +13,10 @@ from amiguard.v1 import finding_pb2
 from tests.clients.cli.command_line import run, run_program
 from tests.clients.scripted_server import ScriptedServer, reason, serve, status
 
+FINDINGS = ("ack", "close", "reopen", "assign", "label", "history", "watch")
+ALLOW = ("list", "get", "add", "update", "remove", "export", "apply", "lint", "test")
+RULES = ("get", "list", "diff", "set", "rollback", "status", "backtest")
+HEAVY = ("grpc", "google.protobuf", "msgspec", "pygments", "yaml")
 COMMANDS = [
     (),
     ("submit",),
@@ -22,6 +26,15 @@ COMMANDS = [
     ("findings", "occurrences"),
     ("explain",),
     ("hunt",),
+    *(("findings", verb) for verb in FINDINGS),
+    ("allow",),
+    *(("allow", verb) for verb in ALLOW),
+    ("rules",),
+    *(("rules", verb) for verb in RULES),
+    ("images",),
+    *(("images", verb) for verb in ("import", "list", "forget")),
+    ("audit",),
+    *(("audit", verb) for verb in ("list", "verify")),
 ]
 
 
@@ -39,7 +52,7 @@ def test_help_lists_every_command() -> None:
     """The help of the root names the commands with a line for each."""
     lines = run("--help").stdout.splitlines()
 
-    for command in ("submit", "findings", "explain", "hunt"):
+    for command, *_ in filter(None, COMMANDS):
         assert any(command in line and "." in line for line in lines)
 
 
@@ -52,7 +65,7 @@ def test_help_loads_neither_grpc_nor_the_rule(command: tuple[str, ...]) -> None:
         "import sys\n"
         "from amiguard_client.cli.main import main\n"
         f"main({list(command)!r}, standalone_mode=False)\n"
-        "print([m for m in ('grpc', 'google.protobuf', 'msgspec', 'pygments') if m in sys.modules])"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

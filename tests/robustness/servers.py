@@ -1,0 +1,186 @@
+"""Servers as the processes they are in production: started, killed, paused, drained."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.robustness.processes import children_of, is_alive, kill_if_alive
+from tests.robustness.proxy import Proxy
+from tests.robustness.waiting import RoundError, holds_within, wait_until
+
+GRACE_SECONDS = 4
+"""Of a drain: half of it for forwarders to leave by themselves, which takes them no time."""
+
+_START_SECONDS = 40
+_STOP_SECONDS = 15
+_COMMAND = Path(sys.executable).parent / "amiguard-server"
+
+
+@dataclass(frozen=True)
+class Service:
+    """What every server of a round serves."""
+
+    url: str
+    database_connections: int
+
+
+class Replica:
+    """One server. Whatever ends it but `kill` and `drain` is a failure of the round."""
+
+    def __init__(
+        self, number: int, service: Service, *, directory: Path, log: Path, proxy: Proxy
+    ) -> None:
+        self.number = number
+        self.proxy = proxy
+        self.log = log
+        self._service = service
+        self._ready_file = directory / f"server-{number}.ready"
+        self._process: Popen[bytes] | None = None
+        self._port: int | None = None
+        self.is_paused = False
+        self.is_draining = False
+
+    @property
+    def address(self) -> str:
+        """Where the server itself listens, past its proxy."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has been started and not ended."""
+        return self._process is not None
+
+    @property
+    def process_id(self) -> int:
+        """The number the system knows the process by."""
+        return self._running().pid
+
+    def launch(self) -> None:
+        """Starts the process; it serves after `await_ready`."""
+        if self._process is not None:
+            raise AssertionError(f"server {self.number} is running already")
+        self._ready_file.unlink(missing_ok=True)
+        command = [
+            str(_COMMAND),
+            "serve",
+            "--listen=127.0.0.1:0",
+            f"--database={self._service.url}",
+            f"--database-connections={self._service.database_connections}",
+            "--insecure",
+            f"--grace-seconds={GRACE_SECONDS}",
+            f"--ready-file={self._ready_file}",
+            "--log-format=json",
+        ]
+        with self.log.open("ab") as log:
+            self._process = Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def await_ready(self) -> bool:
+        """Returns whether it serves; False where it has ended with a failure instead."""
+        process = self._running()
+        wait_until(
+            lambda: self._ready_file.exists() or process.poll() is not None,
+            f"server {self.number} serves",
+            seconds=_START_SECONDS,
+        )
+        if process.poll() is not None:
+            self._process = None
+            if process.returncode != 1:
+                raise RoundError(f"server {self.number} did not start: exit {process.returncode}")
+            return False
+        self._port = int(self._ready_file.read_text().rpartition(":")[2])
+        self.proxy.aim(self._port)
+        return True
+
+    def kill(self) -> None:
+        """Ends it in the midst of whatever it does."""
+        process = self._running()
+        workers = children_of(process.pid)
+        self.proxy.aim(None)
+        process.kill()
+        code = process.wait(_STOP_SECONDS)
+        wait_until(
+            lambda: not any(map(is_alive, workers)),
+            f"the workers of server {self.number} end with it",
+            seconds=_STOP_SECONDS,
+        )
+        self._process = None
+        self.is_paused = False
+        if code != -signal.SIGKILL:
+            raise RoundError(f"server {self.number} had ended by itself: exit {code}")
+
+    def kill_worker(self) -> None:
+        """Kills one of the processes it has started, as a system short of memory may."""
+        workers = children_of(self._running().pid)
+        if workers:
+            kill_if_alive(workers[0])
+
+    def pause(self) -> None:
+        """Stops it where it stands: its connections stay open and silent."""
+        self._running().send_signal(signal.SIGSTOP)
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self._running().send_signal(signal.SIGCONT)
+        self.is_paused = False
+
+    def drain(self) -> None:
+        """Asks it to stop as an orchestrator does; see `await_stopped`."""
+        self._running().send_signal(signal.SIGTERM)
+        self.is_draining = True
+
+    def await_stopped(self) -> None:
+        """Returns once it has ended after `drain`."""
+        process = self._running()
+        try:
+            code = process.wait(GRACE_SECONDS + _STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise RoundError(f"server {self.number} outlived its grace period") from None
+        self._process = None
+        self.is_draining = False
+        self.proxy.aim(None)
+        if code != 0:
+            raise RoundError(f"server {self.number} drained with exit {code}")
+
+    def end(self) -> None:
+        """Leaves no process behind, whatever has happened."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(_STOP_SECONDS)
+            self._process = None
+
+    def check_alive(self) -> None:
+        """Raises RoundError where the process has ended by itself."""
+        if self._process is None or self.is_draining:
+            return
+        if self._process.poll() is not None:
+            raise RoundError(f"server {self.number} ended by itself: {self._process.returncode}")
+
+    def is_serving(self) -> bool:
+        """Says what its health service says."""
+        with grpc.insecure_channel(self.address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            try:
+                response = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            except grpc.RpcError:
+                return False
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def await_health(self, *, serving: bool, seconds: float) -> None:
+        """Returns once the health service says so."""
+        said = "SERVING" if serving else "NOT_SERVING"
+        if not holds_within(lambda: self.is_serving() is serving, seconds):
+            raise RoundError(f"server {self.number} is not {said} within {seconds:g} s")
+
+    def _running(self) -> Popen[bytes]:
+        if self._process is None:
+            raise AssertionError(f"server {self.number} is not running")
+        return self._process

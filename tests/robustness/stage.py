@@ -1,0 +1,163 @@
+"""Everything a round plays with: servers, the network before them, the database behind them."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from amiguard_client import Client, connect
+from amiguard_service.engine import Engine
+from amiguard_service.store.engines import Database
+from amiguard_service.tokens import PageTokens
+from tests.robustness.disk import SmallDisk, small_disk
+from tests.robustness.faults import SQLITE
+from tests.robustness.plan import Plan
+from tests.robustness.postgres import OwnPostgres
+from tests.robustness.proxy import Network, Proxy
+from tests.robustness.servers import Replica, Service
+from tests.robustness.waiting import RoundError
+
+
+@dataclass(frozen=True)
+class Backends:
+    """The databases that rounds have in common: a PostgreSQL, and a migrated SQLite file."""
+
+    postgres: OwnPostgres | None
+    migrated_sqlite: Path
+
+
+@dataclass
+class Stage:
+    """One round's servers and what is around them."""
+
+    plan: Plan
+    url: str
+    replicas: list[Replica]
+    proxies: list[Proxy]
+    postgres: OwnPostgres | None = None
+    database: str = ""
+    sqlite_file: Path | None = None
+    disk: SmallDisk | None = None
+    awaiting_database: list[Replica] = field(default_factory=list)
+    """Servers that ended at their start because there was no database."""
+
+    @property
+    def disk_directory(self) -> Path | None:
+        """Where the database's file is, if it is one."""
+        return self.sqlite_file.parent if self.sqlite_file is not None else None
+
+    @property
+    def has_database(self) -> bool:
+        """Whether the database is there."""
+        return self.postgres is None or self.postgres.is_up
+
+    @property
+    def can_be_read(self) -> bool:
+        """Whether there is a server that can answer."""
+        return self.has_database and bool(self.serving())
+
+    def open_doors(self) -> list[str]:
+        """Returns one address of each server, for one client alone."""
+        return [proxy.add_door() for proxy in self.proxies]
+
+    def start(self, replicas: Sequence[Replica]) -> None:
+        """Starts servers side by side; those that find no database are started with it."""
+        for replica in replicas:
+            replica.launch()
+        missed = [replica for replica in replicas if not replica.await_ready()]
+        if missed and self.has_database:
+            raise RoundError("a server did not start although its database is there")
+        self.awaiting_database += missed
+
+    def start_database(self) -> None:
+        """Starts the database, and the servers that were waiting for it."""
+        assert self.postgres is not None
+        self.postgres.start()
+        waiting, self.awaiting_database = self.awaiting_database, []
+        self.start(waiting)
+
+    def client(self, replica: Replica) -> Client:
+        """Returns a client that reads from one server, past its proxy."""
+        return connect(replica.address, insecure=True)
+
+    def serving(self) -> list[Replica]:
+        """Returns the servers that can be asked something."""
+        return [
+            replica
+            for replica in self.replicas
+            if replica.is_up and not replica.is_paused and not replica.is_draining
+        ]
+
+    def page_tokens(self) -> PageTokens:
+        """Returns what opens the cursors that the servers gave."""
+        engine = Engine(Database(self.url))
+        try:
+            return PageTokens(engine.page_token_keys())
+        finally:
+            engine.close()
+
+    def find_damage(self) -> list[str]:
+        """Returns what the database itself says is wrong with it."""
+        if self.postgres is not None:
+            return self.postgres.complaints()
+        with closing(sqlite3.connect(f"file:{self.sqlite_file}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("PRAGMA integrity_check").fetchall()
+        return [f"integrity_check: {text}" for (text,) in rows if text != "ok"]
+
+
+@contextmanager
+def open_stage(plan: Plan, backends: Backends) -> Iterator[Stage]:
+    """Gives the stage of a round, before any server is started; ends them all with the block."""
+    with ExitStack() as ending:
+        directory = Path(ending.enter_context(TemporaryDirectory(prefix="amiguard-round-")))
+        network = ending.enter_context(Network.open())
+        proxies = [network.add_proxy() for _ in range(plan.server_count)]
+        stage = Stage(plan, "", [], proxies)
+        if plan.backend == SQLITE:
+            _use_sqlite(stage, directory, backends, ending)
+        else:
+            _use_postgres(stage, backends, ending)
+        service = Service(stage.url, plan.database_connections)
+        stage.replicas += [
+            Replica(
+                number,
+                service,
+                directory=directory,
+                # Beside the database where that is a file, so that its disk is full for both.
+                log=(stage.disk_directory or directory) / f"server-{number}.log",
+                proxy=proxy,
+            )
+            for number, proxy in enumerate(proxies)
+        ]
+        for replica in stage.replicas:
+            ending.callback(replica.end)
+        yield stage
+
+
+def _use_sqlite(stage: Stage, directory: Path, backends: Backends, ending: ExitStack) -> None:
+    place = directory / "disk"
+    stage.disk = ending.enter_context(small_disk(place))
+    stage.sqlite_file = place / "amiguard.db"
+    if not stage.plan.starts_empty:
+        shutil.copy(backends.migrated_sqlite, stage.sqlite_file)
+    stage.url = f"sqlite:///{stage.sqlite_file}"
+
+
+def _use_postgres(stage: Stage, backends: Backends, ending: ExitStack) -> None:
+    assert backends.postgres is not None
+    stage.postgres = backends.postgres
+    if not stage.postgres.is_up:
+        stage.postgres.start()
+    stage.database = stage.postgres.make_database(empty=stage.plan.starts_empty)
+    ending.callback(_drop, stage.postgres, stage.database)
+    stage.url = stage.postgres.url(stage.database)
+
+
+def _drop(postgres: OwnPostgres, name: str) -> None:
+    if postgres.is_up:
+        postgres.drop_database(name)
