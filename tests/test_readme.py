@@ -106,7 +106,9 @@ def test_commands_work_in_their_order(directory: Path, address: str) -> None:
 
         done = run(words, directory, address)
 
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        # The trail is an old one, and that is what the doctor finds.
+        expected = 1 if "doctor" in words else 0
+        assert done.returncode == expected, (command, done.stdout, done.stderr)
 
 
 def test_python_works(directory: Path, address: str) -> None:

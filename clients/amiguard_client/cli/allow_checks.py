@@ -168,11 +168,10 @@ def _write_trial(trial: Trial) -> None:
     sheet = Sheet(("", "WHAT", "TEXT", "FROM"))
     for subject, is_covered in trial.results:
         sheet.add("yes" if is_covered else "no", subject.kind.value, subject.text, subject.source)
+    for family in trial.families:
+        sheet.add("yes", "public names", family.pattern.text, family.publisher or "")
     if sheet.rows:
         write_sheet(sheet)
-    for family in trial.families:
-        publisher = f" of {family.publisher}" if family.publisher else ""
-        say(f"It reaches the public names {family.pattern.text}{publisher}.")
     if trial.refusal is not None:
         say(f"As an entry it is refused: {trial.refusal}")
     say(trial.summary)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
+import click
 from msgspec import Struct
 
 from amiguard.v1 import tuning_service_pb2 as wire
@@ -99,8 +100,13 @@ def entry_id_of(text: str) -> str:
 
 
 def entry_of(message: wire.AllowlistEntry) -> Entry:
-    """Returns the entry in a message."""
-    kind = EntryKind(message.WhichOneof("subject") or "")
+    """Returns the entry in a message; ends the command where it is of a later kind."""
+    subject = message.WhichOneof("subject")
+    if subject is None:
+        raise click.ClickException(
+            f"{message.name} vouches for something that this amiguardctl is too old to know"
+        )
+    kind = EntryKind(subject)
     expires = message.WhichOneof("expiration") == "expire_time"
     return Entry(
         entry_id=entry_id_of(message.name),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,7 +95,8 @@ def watch(
             for response in watcher:
                 _show(response.findings, output)
                 if cursor_file is not None:
-                    _write_cursor(cursor_file, response.cursor)
+                    with _undisturbed():
+                        _write_cursor(cursor_file, response.cursor)
         except CursorExpiredError:
             say("Changes after the cursor are deleted: list the findings, then watch anew.")
             raise
@@ -123,6 +126,19 @@ def _read_cursor(path: Path) -> str | None:
     if not text or len(content) > MAX_CURSOR_BYTES or not text.isprintable():
         raise click.UsageError(f"{path}: got no cursor, wanted a file that a former run wrote")
     return text
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Puts an interrupt off until the end of the block, so that it leaves nothing half done."""
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 def _write_cursor(path: Path, cursor: str) -> None:

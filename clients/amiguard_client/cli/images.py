@@ -48,7 +48,7 @@ def import_images(ctx: click.Context, path: Path, *, region: str) -> None:
     """
     from amiguard_client.cli.image_files import image_message, read_described
 
-    images = iter([image_message(image) for image in read_described(path, region=region)])
+    images = map(image_message, read_described(path, region=region))
     total = changed = 0
     with tuning_calls(ctx) as tuning:
         while batch := list(islice(images, BATCH)):

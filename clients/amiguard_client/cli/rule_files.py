@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
 from msgspec import UNSET, Struct, UnsetType
 
 from amiguard.v1 import tuning_service_pb2 as wire
@@ -108,16 +109,23 @@ def texts_of(rule: RuleConfig) -> dict[str, str]:
 
 
 def rule_of(message: wire.RuleConfig) -> RuleConfig:
-    """Returns the rule configuration in a message of the wire."""
-    return RuleConfig(
-        revision=message.revision,
-        window=message.correlation_window.ToTimedelta(),
-        lateness=message.max_lateness.ToTimedelta(),
-        mode=_member(Mode, wire.RuleConfig.Mode.Name(message.mode)),
-        correlate_by=_member(CorrelateBy, wire.RuleConfig.CorrelateBy.Name(message.correlate_by)),
-        launch_paths=tuple(LaunchPath(path) for path in message.launch_paths),
-        public_patterns=tuple(message.public_patterns),
-    )
+    """Returns the rule configuration in a message; ends the command where it is of a later kind."""
+    try:
+        return RuleConfig(
+            revision=message.revision,
+            window=message.correlation_window.ToTimedelta(),
+            lateness=message.max_lateness.ToTimedelta(),
+            mode=Mode(wire.RuleConfig.Mode.Name(message.mode).removeprefix("MODE_")),
+            correlate_by=CorrelateBy(
+                wire.RuleConfig.CorrelateBy.Name(message.correlate_by).removeprefix("CORRELATE_BY_")
+            ),
+            launch_paths=tuple(map(LaunchPath, message.launch_paths)),
+            public_patterns=tuple(message.public_patterns),
+        )
+    except ValueError as error:
+        raise click.ClickException(
+            f"revision {message.revision} has a setting that this amiguardctl is too old to know"
+        ) from error
 
 
 def message_of(rule: RuleConfig, *, etag: str) -> wire.RuleConfig:
@@ -169,9 +177,3 @@ def _one_of(kind: type[StrEnum], raw: str) -> StrEnum:
         if raw == member.value:
             return member
     raise ValueError(f"got {raw!r}, wanted one of {', '.join(kind)}")
-
-
-def _member(kind: Any, name: str) -> Any:
-    """Returns the member that a value of the wire names, the first one where it names none."""
-    members = list(kind)
-    return next((member for member in members if name.endswith(f"_{member}")), members[0])

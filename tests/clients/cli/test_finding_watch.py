@@ -76,6 +76,27 @@ def test_second_run_goes_on_where_the_first_ended(
     assert [path.name for path in place.parent.glob("*cursor*")] == ["cursor"]
 
 
+def test_interrupt_while_the_place_is_kept_leaves_nothing_half_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupt in the middle of it ends the watch after it, with one whole file."""
+    place = tmp_path / "cursor"
+    replace = Path.replace
+
+    def interrupted(self: Path, target: Path) -> Path:
+        signal.raise_signal(signal.SIGINT)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with serve(findings=playing(([line("c1", "a"), line("c2", "b")], None))) as server:
+        result = run("--server", server.target, "findings", "watch", "--cursor", place)
+
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["cursor"]
+    assert place.read_text() == "c1\n"
+
+
 def test_watch_outlives_a_restart(tmp_path: Path) -> None:
     """A stream that breaks is followed by one from the last change that was shown."""
     place = tmp_path / "cursor"
