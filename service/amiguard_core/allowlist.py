@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from amiguard_core._pattern_index import PatternIndex
 from amiguard_core.errors import PolicyError
 from amiguard_core.families import families_of
 from amiguard_core.patterns import Pattern, covers
@@ -125,15 +126,17 @@ def lint(
     An entry that never matched is remarked on only if it was created before `unmatched_since`.
     """
     given = sorted(entries, key=lambda linted: linted.entry.name)
+    live = [linted.entry for linted in given if not _is_expired(linted.entry, now)]
+    rivals = _Rivals(live)
     remarks = []
     for linted in given:
         entry = linted.entry
-        if entry.expire_time is not None and entry.expire_time <= now:
+        if _is_expired(entry, now):
             remarks.append(Remark(entry.name, Fault.EXPIRED, "It has expired and does nothing."))
             continue
         if not linted.match_count and linted.create_time < unmatched_since:
             remarks.append(Remark(entry.name, Fault.NEVER_MATCHED, "It has never matched."))
-        wider = _wider(entry, (other.entry for other in given), now)
+        wider = rivals.find_wider(entry)
         if wider is not None:
             remarks.append(
                 Remark(entry.name, Fault.SHADOWED, f"{wider.name} covers all that it does.")
@@ -163,32 +166,60 @@ def _lint_pattern(entry: AllowlistEntry, public_patterns: Sequence[Pattern]) -> 
     return remarks
 
 
-def _wider(
-    entry: AllowlistEntry, others: Iterable[AllowlistEntry], now: datetime
-) -> AllowlistEntry | None:
-    for other in others:
-        lives_longer = other.expire_time is None or (
-            entry.expire_time is not None and other.expire_time >= entry.expire_time > now
+def _is_expired(entry: AllowlistEntry, now: datetime) -> bool:
+    return entry.expire_time is not None and entry.expire_time <= now
+
+
+class _Rivals:
+    """Entries, by what they may cover of each other."""
+
+    def __init__(self, entries: Sequence[AllowlistEntry]) -> None:
+        self._patterns = PatternIndex(
+            (entry, entry.subject)
+            for entry in entries
+            if entry.kind is EntryKind.ORGANIZATION_PATTERN
         )
-        if (
-            other.name != entry.name
-            and other.kind is entry.kind
-            and lives_longer
-            and _scope_covers(other, entry)
-            and _subject_covers(other, entry)
-            and not (_subject_covers(entry, other) and entry.name < other.name)
-        ):
-            return other
-    return None
+        self._owners: dict[tuple[EntryKind, str], list[AllowlistEntry]] = {}
+        for entry in entries:
+            if entry.kind is not EntryKind.ORGANIZATION_PATTERN:
+                self._owners.setdefault((entry.kind, entry.subject), []).append(entry)
+
+    def find_wider(self, entry: AllowlistEntry) -> AllowlistEntry | None:
+        """Returns the first entry by name that does all that an entry does; None without one.
+
+        Of two that do the same the first by name is wider.
+        """
+        return min(
+            (
+                other
+                for other in self._with_wider_subject(entry)
+                if other.name != entry.name
+                and _lasts_and_reaches(other, entry)
+                and not (entry.name < other.name and self._does_all(entry, other))
+            ),
+            key=lambda other: other.name,
+            default=None,
+        )
+
+    def _with_wider_subject(self, entry: AllowlistEntry) -> Iterable[AllowlistEntry]:
+        if entry.kind is EntryKind.ORGANIZATION_PATTERN:
+            return self._patterns.covering(Pattern.parse(entry.subject))
+        return self._owners.get((entry.kind, entry.subject), ())
+
+    def _does_all(self, wider: AllowlistEntry, narrower: AllowlistEntry) -> bool:
+        if wider.kind is EntryKind.ORGANIZATION_PATTERN:
+            subject = covers(Pattern.parse(wider.subject), Pattern.parse(narrower.subject))
+        else:
+            subject = wider.subject == narrower.subject
+        return subject and _lasts_and_reaches(wider, narrower)
 
 
-def _scope_covers(wider: AllowlistEntry, narrower: AllowlistEntry) -> bool:
-    if not wider.account_ids:
-        return True
-    return bool(narrower.account_ids) and set(narrower.account_ids) <= set(wider.account_ids)
-
-
-def _subject_covers(wider: AllowlistEntry, narrower: AllowlistEntry) -> bool:
-    if wider.kind is EntryKind.ORGANIZATION_PATTERN:
-        return covers(Pattern.parse(wider.subject), Pattern.parse(narrower.subject))
-    return wider.subject == narrower.subject
+def _lasts_and_reaches(wider: AllowlistEntry, narrower: AllowlistEntry) -> bool:
+    """Says whether an entry lasts as long as another, and applies wherever that does."""
+    lasts = wider.expire_time is None or (
+        narrower.expire_time is not None and wider.expire_time >= narrower.expire_time
+    )
+    reaches = not wider.account_ids or (
+        bool(narrower.account_ids) and set(narrower.account_ids) <= set(wider.account_ids)
+    )
+    return lasts and reaches

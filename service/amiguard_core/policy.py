@@ -9,9 +9,10 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from amiguard_core._pattern_index import PatternIndex
 from amiguard_core.errors import PolicyError
 from amiguard_core.events import LaunchPath, Origin
-from amiguard_core.patterns import Pattern, covers
+from amiguard_core.patterns import Pattern
 
 MIN_WINDOW = timedelta(seconds=1)
 MAX_WINDOW = timedelta(hours=24)
@@ -131,6 +132,10 @@ class Policy(Struct, frozen=True, dict=True):
         live = tuple(e for e in self.entries if e.expire_time is None or e.expire_time > now)
         return Policy(rule=self.rule, entries=live)
 
+    def prepare(self) -> None:
+        """Works out what looking entries up needs, which many entries make worth doing ahead."""
+        _ = self._organization, self._trust, self.public_patterns
+
     def correlation_key(self, origin: Origin) -> str | None:
         """Returns who a record is correlated as; None when it names nobody or no account."""
         if origin.account_id is None:
@@ -145,28 +150,17 @@ class Policy(Struct, frozen=True, dict=True):
         return tuple(Pattern.parse(text) for text in self.rule.public_patterns)
 
     @cached_property
-    def _organization(self) -> dict[str, list[tuple[AllowlistEntry, Pattern]]]:
-        """The organization patterns, in order of entry name, by their literal prefixes."""
-        by_prefix: dict[str, list[tuple[AllowlistEntry, Pattern]]] = {}
-        for entry in _by_name(self.entries):
-            if entry.kind is EntryKind.ORGANIZATION_PATTERN:
-                pattern = Pattern.parse(entry.subject)
-                by_prefix.setdefault(pattern.prefix, []).append((entry, pattern))
-        return by_prefix
+    def _organization(self) -> PatternIndex[AllowlistEntry]:
+        return PatternIndex(
+            (entry, entry.subject)
+            for entry in self.entries
+            if entry.kind is EntryKind.ORGANIZATION_PATTERN
+        )
 
     def covering_entry(self, name: Pattern, *, account_id: str | None) -> AllowlistEntry | None:
-        """Returns the entry, first by name, whose organization pattern covers a pattern.
-
-        What covers a pattern begins with a part of what that begins with, so that ten thousand
-        entries cost no more than the length of the pattern.
-        """
+        """Returns the entry, first by name, whose organization pattern covers a pattern."""
         return min(
-            (
-                entry
-                for length in range(len(name.prefix) + 1)
-                for entry, wider in self._organization.get(name.prefix[:length], ())
-                if entry.applies_in(account_id) and covers(wider, name)
-            ),
+            (e for e in self._organization.covering(name) if e.applies_in(account_id)),
             key=lambda entry: entry.name,
             default=None,
         )
