@@ -40,8 +40,7 @@ def current(engine: Engine) -> str | None:
 
 def check(engine: Engine) -> None:
     """Raises SchemaError unless the database is at the revision this program works with."""
-    found, wanted = current(engine), head()
-    _refuse_unknown(engine, found)
+    found, wanted = _known(engine), head()
     if found != wanted:
         raise SchemaError(
             f"the database is at schema {found}, this program works with {wanted}: run "
@@ -51,7 +50,7 @@ def check(engine: Engine) -> None:
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Brings the database up to a revision; safe while other programs do the same."""
-    _refuse_unknown(engine, current(engine))
+    _known(engine)
     with _locked(engine) as connection:
         command.upgrade(_config(connection), revision)
 
@@ -68,10 +67,15 @@ def find_drift(engine: Engine) -> None:
         command.check(_config(connection))
 
 
-def _refuse_unknown(engine: Engine, found: str | None) -> None:
-    """Raises SchemaError for a database that is not ours, or that a newer release migrated."""
-    wanted = head()
-    if found is None and not is_empty(engine):
+def _known(engine: Engine) -> str | None:
+    """Returns the revision that the database is at; None for an empty one.
+
+    Raises SchemaError for a database that is not ours, or that a newer release migrated.
+    """
+    # In this order: a server that migrates meanwhile makes both true at once.
+    had_tables = not is_empty(engine)
+    found, wanted = current(engine), head()
+    if found is None and had_tables:
         raise SchemaError(
             "the database holds tables but no amiguard schema; wanted an empty database or one "
             f"at schema {wanted}"
@@ -81,6 +85,7 @@ def _refuse_unknown(engine: Engine, found: str | None) -> None:
             f"the database is at schema {found}, which this program does not know; it works with "
             f"{wanted}: use the release that migrated it, or a newer one"
         )
+    return found
 
 
 @contextmanager

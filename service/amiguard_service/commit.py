@@ -161,6 +161,9 @@ def write_changes(
     for change in changes:
         by_finding[change.occurrence.key.finding_id()].append(change)
     known = finding_store.fetch_rows(connection, by_finding)
+    # A withdrawn finding shows what it had last, which is of no occurrence of it any more.
+    withdrawn = [finding_id for finding_id, row in known.items() if row.is_withdrawn]
+    finding_store.replace_images(connection, dict.fromkeys(withdrawn, ()))
     finding_store.add_images(
         connection,
         (

@@ -84,8 +84,11 @@ class Engine:
         return self._policies.latest
 
     def refresh_policy(self) -> Policy:
-        """Returns the policy in force, whichever server put it there."""
-        return self._database.read(lambda c: self._policies.read(c, now=self._clock()))
+        """Returns the policy in force, whichever server put it there, ready to be judged by."""
+        policy = self._database.read(lambda c: self._policies.read(c, now=self._clock()))
+        # Here it holds nobody up; in the commit that is the first to need it, it would.
+        policy.prepare()
+        return policy
 
     @property
     def writer_count(self) -> int:

@@ -71,8 +71,8 @@ class Passes:
             # Another server took this step, or the policy has changed again.
             return PassProgress(0) if state is None else state.progress
         now = self._clock()
-        policy = self._policies.read(connection, now=now)
         if lane is not None:
+            policy = self._policies.read(connection, now=now)
             apply_to_lane(connection, lane, policy, now=now)
             moved = replace(
                 state, pass_cursor=(lane.account_id, lane.lane), pass_done=state.pass_done + 1

@@ -16,6 +16,7 @@ from amiguard_core.policy import Policy, RuleConfig
 from amiguard_service.policies import ensure_policy, load
 from amiguard_service.policy_change import NO_GUARD, EntryDraft, EntryPatch, Guard, PolicyChange
 from amiguard_service.preview import Preview, preview
+from amiguard_service.proposals import Proposal
 from amiguard_service.refusals import (
     EtagMismatchError,
     FieldInvalidError,
@@ -198,12 +199,12 @@ class Tuning:
 
     def preview(
         self,
-        change: Callable[[Policy], Policy],
+        proposal: Proposal,
         *,
         since: datetime | None,
         max_examples: int,
     ) -> Preview:
-        """Returns what the policy that `change` makes would do, and does nothing.
+        """Returns what a change that is proposed would do, and does nothing.
 
         Findings made since a time are judged again, those of the last 7 days where it is None.
         """
@@ -214,7 +215,7 @@ class Tuning:
             return preview(
                 connection,
                 before.at(now),
-                change(before).at(now),
+                proposal(before).at(now),
                 since=now - PREVIEW_SPAN if since is None else since,
                 now=now,
                 max_examples=max_examples,

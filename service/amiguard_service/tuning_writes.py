@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 from typing import Final, Protocol, TypeVar
 
 from amiguard.v1 import tuning_service_pb2 as wire
 from amiguard_service.admission import Admission
+from amiguard_service.allowance import Allowance
 from amiguard_service.engine import Engine
 from amiguard_service.entry_requests import (
     ENTRY,
@@ -23,6 +25,7 @@ from amiguard_service.request_fields import fields_of, read_etag, read_request_i
 from amiguard_service.rule_requests import RULE, read_rule_patch
 from amiguard_service.store.errors import StoreError
 from amiguard_service.store_calls import StoreCalls
+from amiguard_service.tuned import RuleRevision
 from amiguard_service.tuning import Guard
 from amiguard_service.tuning_convert import entry_message, rule_message
 
@@ -31,6 +34,11 @@ T = TypeVar("T")
 SETTLE_TIME: Final = timedelta(seconds=2)
 """How long the answer to a change waits for what is stored to follow: enough for a small database,
 and not too long for a person."""
+PATIENCE: Final = timedelta(seconds=10)
+"""How long changes in a row wait together: whoever makes thousands of them need not wait each time
+for what the next one begins anew."""
+PATIENCE_SHARE: Final = 0.1
+"""What part of the time changes wait all in all, past that."""
 
 
 class _Guarded(Protocol):
@@ -52,6 +60,7 @@ class TuningWrites:
         self._engine = engine
         self._store = store
         self._calls = Admission(max_calls, name="changes of tuning")
+        self._patience = Allowance(PATIENCE.total_seconds(), share=PATIENCE_SHARE)
 
     async def create_entry(
         self, request: wire.CreateAllowlistEntryRequest
@@ -113,11 +122,16 @@ class TuningWrites:
         etag = read_etag(request.rule_config.etag, field=f"{RULE}.etag")
         patch = read_rule_patch(request.rule_config, request.update_mask)
         actor, guard = caller().name, _read_guard(request)
+
+        def work() -> RuleRevision:
+            revision = self._engine.tuning.update_rule(patch, etag=etag, actor=actor, guard=guard)
+            # Records are unpacked by it from now on. The change is made, whatever becomes of this.
+            with suppress(StoreError):
+                self._engine.refresh_policy()
+            return revision
+
         with fields_of(RULE):
-            revision = await self._change(
-                lambda: self._engine.tuning.update_rule(patch, etag=etag, actor=actor, guard=guard),
-                guard,
-            )
+            revision = await self._change(work, guard)
         return wire.UpdateRuleConfigResponse(rule_config=rule_message(revision))
 
     async def register_images(
@@ -143,27 +157,22 @@ class TuningWrites:
     async def _change(self, work: Callable[[], T], guard: Guard) -> T:
         """Returns what a change gives, after what is stored has followed it for a while."""
         with self._calls.admit():
-            before = await self._store.run(self._engine.passes.progress)
             changed = await self._store.run(work)
-            if guard.validate_only:
-                return changed
-            try:
-                await self._store.run(self._engine.refresh_policy)
-                # Many changes in a row would each wait in vain for a pass that the next one begins
-                # anew: where one is under way already, nobody waits.
-                if before.scope is None:
+            if not guard.validate_only:
+                # The change is made. What a lost database keeps from being done now, `Tuner` does.
+                with suppress(StoreError):
                     await self._settle()
-            except StoreError:
-                # The change is made; the task that takes such steps takes the rest of them.
-                pass
         return changed
 
     async def _settle(self) -> None:
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + SETTLE_TIME.total_seconds()
-        progress = await self._store.run(self._engine.passes.progress)
-        while progress.scope is not None and clock() < deadline:
-            progress = await self._store.run(self._engine.passes.step)
+        begun_at = monotonic()
+        deadline = begun_at + min(SETTLE_TIME.total_seconds(), self._patience.left())
+        try:
+            progress = await self._store.run(self._engine.passes.progress)
+            while progress.scope is not None and monotonic() < deadline:
+                progress = await self._store.run(self._engine.passes.step)
+        finally:
+            self._patience.spend(monotonic() - begun_at)
 
 
 def _read_guard(request: _Guarded, *, force: bool = False) -> Guard:

@@ -24,7 +24,7 @@ MAX_JOB_SECONDS: Final = 10.0
 """How long a job may take, with the one before it: the largest log file of real records takes a
 twentieth of it. A worker that takes longer is killed."""
 
-_WORKER_COMMAND: Final = (sys.executable, "-m", "amiguard_service.unpack_worker")
+_WORKER_COMMAND: Final = (sys.executable, "-P", "-m", "amiguard_service.unpack_worker")
 _PIPE_BYTES: Final = 1024 * 1024
 """Most that Linux lets anybody ask for: a log file goes through at once, not piece by piece."""
 _F_SETPIPE_SZ: Final = 1031

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 
 import grpc
@@ -12,10 +12,9 @@ from amiguard.v1 import ingest_service_pb2 as wire
 from amiguard.v1.ingest_service_pb2_grpc import IngestServiceStub
 from amiguard_client.errors import UnreachableError
 from amiguard_client.packing import batch_of
+from tests.robustness.clients import Clients
 from tests.robustness.disk import allow_growth, forbid_growth
 from tests.robustness.faults import Do, Step
-from tests.robustness.forwarders import Forwarder, Progress
-from tests.robustness.operators import Operator
 from tests.robustness.oracle import find_missing
 from tests.robustness.plan import Delivery
 from tests.robustness.proxy import Way
@@ -43,18 +42,11 @@ _ENDS_AN_OUTAGE = {
 class Conductor:
     """Runs one plan on one stage; `run` it once."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        forwarders: Sequence[Forwarder],
-        operator: Operator,
-        *,
-        progress: Progress,
-    ) -> None:
+    def __init__(self, stage: Stage, clients: Clients) -> None:
         self._stage = stage
-        self._forwarders = forwarders
-        self._operator = operator
-        self._progress = progress
+        self._forwarders = clients.forwarders
+        self._operator = clients.operator
+        self._progress = clients.progress
         self._is_policy_changed = False
         self._spares = list(stage.plan.spares)
         self._last_step_at = time.monotonic()

@@ -127,6 +127,13 @@ _BEGINS = {begin for begin, _ in _BEGIN_AND_END.values()}
 _ENDS = {end for _, end in _BEGIN_AND_END.values()}
 
 
+def faults_of(steps: Sequence[Step]) -> tuple[Fault, ...]:
+    """Returns the faults that steps begin."""
+    begun = {begin: fault for fault, (begin, _) in _BEGIN_AND_END.items()}
+    begun |= {do: fault for fault, made in _AT_ONCE.items() for do in made}
+    return tuple(begun[step.do] for step in steps if step.do in begun)
+
+
 def draw_faults(draws: Draws, seed: int, backend: str) -> tuple[Fault, ...]:
     """Returns the faults of a round: seeds in a row begin with every kind in turn."""
     kinds = FAULTS[backend]

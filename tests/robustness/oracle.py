@@ -46,7 +46,8 @@ def fetch_occurrences(client: Client, name: str) -> list[OccurrenceMessage]:
 def find_differences(client: Client, records: Iterable[bytes], tuned: Tuned) -> list[str]:
     """Returns where what a server shows is not what the rule makes of the records.
 
-    What a former policy found and the present one does not is set aside, not deleted.
+    What a former policy found and the present one does not is set aside, not deleted. An open
+    finding may have been taken up.
     """
     found = evaluate(records, tuned.policy, images=tuned.images)
     expected = {f"findings/{f.key.finding_id()}": f for f in found}
@@ -98,6 +99,9 @@ def _compare(client: Client, stored: FindingMessage, expected: Finding) -> list[
     shown.ClearField("etag")
     # It rises with every attempt to change the rule, be its answer lost or not.
     shown.ClearField("rule_revision")
+    if shown.state == FindingMessage.STATE_ACKNOWLEDGED:
+        shown.state = FindingMessage.STATE_OPEN
+        shown.assignee = ""
     wanted_message = by_the_rule.finding_message(expected)
     wanted_message.ClearField("rule_revision")
     differences = _differing(stored.name, shown, wanted_message)

@@ -58,6 +58,8 @@ class Plan:
     faults: tuple[Fault, ...]
     steps: tuple[Step, ...]
     changes: tuple[Change, ...]
+    has_handler: bool
+    """Whether somebody takes findings up meanwhile; not beside changes, which move them too."""
     starts_empty: bool
     database_connections: int
 
@@ -74,10 +76,11 @@ class Plan:
         )
         steps = "\n".join(f"    {step}" for step in (*self.steps, *self.changes))
         beginning = "an empty database" if self.starts_empty else "a migrated database"
+        handling = " and a handler" if self.has_handler else ""
         return (
             f"  {self.backend}, seed {self.seed}: {self.server_count} server(s) with "
             f"{self.database_connections} connection(s) on {beginning}\n"
-            f"  {len(self.records)} records; forwarders: {forwarders}\n"
+            f"  {len(self.records)} records; forwarders: {forwarders}{handling}\n"
             f"  steps, by batches acknowledged:\n{steps}"
         )
 
@@ -105,6 +108,7 @@ def draw_plan(seed: int, backend: str) -> Plan:
     batch_count = sum(len(forwarding.deliveries) for forwarding in forwardings)
     faults = draw_faults(draws, seed, backend)
     encoded = tuple(encode(record) for record in (*originals, *copies))
+    changes = draw_changes(draws, encoded, count=faults.count(Fault.POLICY_CHANGED))
     return Plan(
         seed=seed,
         backend=backend,
@@ -119,7 +123,8 @@ def draw_plan(seed: int, backend: str) -> Plan:
             batch_count=batch_count,
             forwarder_count=len(forwardings),
         ),
-        changes=draw_changes(draws, encoded, count=faults.count(Fault.POLICY_CHANGED)),
+        changes=changes,
+        has_handler=not changes and draws.random() < 0.5,
         starts_empty=draws.random() < 0.25,
         database_connections=draws.choice((1, 2, 4)),
     )

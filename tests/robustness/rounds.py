@@ -14,20 +14,17 @@ import grpc
 
 from amiguard_client.errors import AmiguardError
 from amiguard_service.engine import Engine
+from tests.robustness.clients import Clients
 from tests.robustness.conductor import Conductor
 from tests.robustness.faults import POSTGRESQL
-from tests.robustness.forwarders import Forwarder, Progress
-from tests.robustness.operators import Operator, Tuned, await_applied
 from tests.robustness.oracle import count_relevant, fetch_findings, find_differences
 from tests.robustness.plan import Plan
 from tests.robustness.postgres import own_postgres
 from tests.robustness.server_logs import find_complaints
 from tests.robustness.stage import Backends, Stage, open_stage
-from tests.robustness.waiting import RoundError, holds_within, wait_until
+from tests.robustness.waiting import RoundError, holds_within
 from tests.robustness.watcher import Watcher
 
-_WATCHER_COUNT = 2
-_DELIVERY_SECONDS = 120
 _WATCH_SECONDS = 15
 
 
@@ -56,60 +53,37 @@ def open_backends(*names: str) -> Iterator[Backends]:
 def run_round(plan: Plan, backends: Backends) -> Report:
     """Plays a plan and returns what came of it."""
     started_at = time.monotonic()
-    progress = Progress()
     problems: list[str] = []
     with open_stage(plan, backends) as stage:
+        clients = Clients(stage)
         try:
-            problems += _play(stage, progress)
-            problems += _end(stage, plan)
+            problems += _play(stage, clients)
+            problems += _end(stage)
         except (RoundError, AmiguardError, grpc.RpcError) as error:
             problems.append(f"{type(error).__name__}: {error}")
         if problems:
             problems += _tails(stage)
-    return Report(time.monotonic() - started_at, progress.acked_count, tuple(problems))
+    ack_count = clients.progress.acked_count
+    return Report(time.monotonic() - started_at, ack_count, tuple(problems))
 
 
-def _play(stage: Stage, progress: Progress) -> list[str]:
-    """Plays the plan with every server serving at its end; returns what went wrong."""
-    plan = stage.plan
+def _play(stage: Stage, clients: Clients) -> list[str]:
+    """Plays the plan, which leaves every server serving; returns what went wrong."""
     stage.start(stage.replicas)
-    watchers = [Watcher(f"watcher-{n}", stage.open_doors()) for n in range(_WATCHER_COUNT)]
-    forwarders = [
-        Forwarder(number, forwarding, addresses=stage.open_doors(), progress=progress)
-        for number, forwarding in enumerate(plan.forwardings)
-    ]
-    operator = Operator(stage.open_doors())
-    for thread in (*watchers, *forwarders, operator):
-        thread.start()
+    clients.start()
     try:
-        conductor = Conductor(stage, forwarders, operator, progress=progress)
+        conductor = Conductor(stage, clients)
         conductor.run()
-        wait_until(
-            lambda: not any(forwarder.is_alive() for forwarder in forwarders),
-            "every batch is acknowledged",
-            seconds=_DELIVERY_SECONDS,
-        )
+        problems = clients.finish()
         conductor.deliver_spares()
-        problems = [str(f.failure) for f in forwarders if f.failure is not None]
-        problems += [f"{f.name} died" for f in forwarders if not f.failure and not f.is_done]
-        operator.finish()
-        await_applied(stage.replicas[-1].address)
-        problems += progress.complaints + operator.complaints
-        problems += _check_stored(stage, progress, operator.tuned, watchers)
+        problems += _check_stored(stage, clients)
     finally:
-        operator.close()
-        for watcher in watchers:
-            watcher.stop()
-    tokens = stage.page_tokens()
-    for watcher in watchers:
-        problems += watcher.check(tokens, is_policy_changed=bool(plan.changes))
-    return problems
+        clients.close()
+    return problems + clients.check_watchers()
 
 
-def _check_stored(
-    stage: Stage, progress: Progress, tuned: Tuned, watchers: list[Watcher]
-) -> list[str]:
-    plan = stage.plan
+def _check_stored(stage: Stage, clients: Clients) -> list[str]:
+    plan, progress = stage.plan, clients.progress
     problems = []
     stored_count = count_relevant(plan.records)
     if progress.fresh_count > stored_count:
@@ -119,22 +93,21 @@ def _check_stored(
         with stage.client(replica) as client:
             views.append({name: f.etag for name, f in fetch_findings(client).items()})
             if replica.number == plan.seed % plan.server_count:
-                problems += find_differences(client, plan.records, tuned)
-    problems += [
-        f"server {n} shows another state" for n, view in enumerate(views) if view != views[0]
-    ]
+                problems += find_differences(client, plan.records, clients.operator.tuned)
+    if any(view != views[0] for view in views):
+        problems.append("the servers show different states")
     late_watcher = Watcher("late watcher", stage.open_doors())
     late_watcher.start()
     problems += [
         f"{watcher.name} has not seen the last of {watcher.find_missed(views[0])}"
-        for watcher in (*watchers, late_watcher)
+        for watcher in (*clients.watchers, late_watcher)
         if not holds_within(partial(watcher.has_seen, views[0]), _WATCH_SECONDS)
     ]
     late_watcher.stop()
     return problems + late_watcher.complaints
 
 
-def _end(stage: Stage, plan: Plan) -> list[str]:
+def _end(stage: Stage) -> list[str]:
     """Drains the servers; returns what they and the database complain of."""
     for replica in stage.replicas:
         replica.drain()
@@ -143,7 +116,7 @@ def _end(stage: Stage, plan: Plan) -> list[str]:
     complaints = [
         complaint
         for replica in stage.replicas
-        for complaint in find_complaints(replica.log, plan.faults)
+        for complaint in find_complaints(replica.log, stage.plan.faults)
     ]
     return complaints + stage.find_damage()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from itertools import count
 from threading import Barrier
@@ -13,31 +13,49 @@ from typing import TypeVar
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from amiguard.v1 import tuning_service_pb2 as wire
+from amiguard_core.policy import EntryKind
 from amiguard_service.engine import Engine
+from amiguard_service.tuning import EntryDraft
 from tests.data.launch_paths import create_launch_template
 from tests.data.records import NINE_O_CLOCK, describe_images, run_instances
 from tests.data.shapes import encode
-from tests.service.operating import OURS, WHY, call, changes, create, get_entry, update_rule
+from tests.service.operating import (
+    OURS,
+    WHY,
+    call,
+    changes,
+    create,
+    entry,
+    get_entry,
+    occur,
+    score,
+    update_rule,
+)
 from tests.service.running import TIMEOUT, Running, refusal, serving
 from tests.service.talking import records, submit
 
 T = TypeVar("T")
 
+Engines = tuple[Engine, Engine]
 Servers = tuple[Running, Running]
 
 
 @pytest.fixture
-def servers(database_url: str) -> Iterator[Servers]:
-    """Two servers of one database, each with an engine of its own."""
+def engines(database_url: str) -> Iterator[Engines]:
+    """Two engines on one database."""
     with ExitStack() as stack:
-        running = []
-        for _ in range(2):
-            engine = Engine.open(database_url)
-            stack.callback(engine.close)
-            running.append(stack.enter_context(serving(engine)))
-        yield running[0], running[1]
+        one, other = (stack.enter_context(closing(Engine.open(database_url))) for _ in range(2))
+        yield one, other
+
+
+@pytest.fixture
+def servers(engines: Engines) -> Iterator[Servers]:
+    """A server of each."""
+    with serving(engines[0]) as one, serving(engines[1]) as other:
+        yield one, other
 
 
 def until(found: Callable[[], T]) -> T:
@@ -53,10 +71,10 @@ def until(found: Callable[[], T]) -> T:
 def append(running: Running, word: str) -> None:
     """Adds to the justification of an entry, which is read again until nobody was faster."""
     while True:
-        entry = get_entry(running)
-        entry.justification += f" {word}"
+        found = get_entry(running)
+        found.justification += f" {word}"
         try:
-            call(running, wire.UpdateAllowlistEntryRequest(allowlist_entry=entry))
+            call(running, wire.UpdateAllowlistEntryRequest(allowlist_entry=found))
         except grpc.RpcError as error:
             if refusal(error).reason != "ETAG_MISMATCH":
                 raise
@@ -145,3 +163,29 @@ def test_settings_are_in_force_everywhere_soon(servers: Servers) -> None:
 
     assert before == []
     assert until(submit_pair)
+
+
+def test_entry_that_expires_is_out_of_force_everywhere_soon(
+    engines: Engines, servers: Servers
+) -> None:
+    """Without any call, what an entry calmed is as it was once it has expired."""
+    finding_id = occur(engines[0])
+    soon = entry(ttl=Duration(nanos=300_000_000))
+    create(servers[0], allowlist_entry=soon)
+
+    assert until(lambda: "ExpireAllowlistEntry" in {c.method for c in changes(servers[1]).changes})
+    assert until(lambda: score(engines[1], finding_id) == 50)
+
+
+def test_change_of_a_server_that_died_is_applied_by_another(
+    engines: Engines, servers: Servers, database_url: str
+) -> None:
+    """What is stored follows a change, whoever made it and whether they live."""
+    finding_id = occur(engines[0])
+    dead = Engine.open(database_url)
+    draft = EntryDraft(EntryKind.ORGANIZATION_PATTERN, "acme-*", justification="ours")
+    dead.tuning.create_entry("ours", draft, actor="ann")
+    dead.close()
+
+    assert until(lambda: score(engines[1], finding_id) == 10)
+    assert until(lambda: not call(servers[1], wire.GetTuningProgressRequest()).in_progress)

@@ -387,6 +387,7 @@ class TestFindings:
 def test_counts_of_days_and_outcomes_of_requests_go(engine: Engine, clock: ManualClock) -> None:
     """The small tables are swept as well."""
     engine.commit([batch(search(origin("s")))])
+    engine.coverage.flush()
     outcome = {"request_id": "r", "digest": "d", "entry_id": "e", "document": b""}
     write(engine, tuning_requests, outcome | {"create_time": clock.now})
 

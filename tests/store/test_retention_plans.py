@@ -39,6 +39,7 @@ def full(engine: Engine) -> Engine:
     """An engine with enough rows in each table that reading all of one is no good plan."""
     find(engine, "few", launches=1)
     find(engine, "many", launches=60)
+    engine.coverage.flush()
 
     def copies(connection: Connection, table: Table, name: str) -> None:
         row = connection.execute(select(table).limit(1)).mappings().one()

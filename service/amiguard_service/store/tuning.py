@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from amiguard_core.policy import EntryKind, RuleConfig
+from amiguard_core.policy import AllowlistEntry, EntryKind, RuleConfig
 from amiguard_service.store.tuning_schema import (
     allowlist_entries,
     policy_state,
@@ -18,6 +18,7 @@ from amiguard_service.store.tuning_schema import (
     tuning_requests,
 )
 from amiguard_service.tuned import (
+    ENTRY_PREFIX,
     AuditDocument,
     AuditRow,
     PassScope,
@@ -80,12 +81,28 @@ def _state_values(state: PolicyState) -> dict[str, Any]:
     return msgspec.structs.asdict(state) | {"pass_cursor": msgspec.json.encode(state.pass_cursor)}
 
 
-def fetch_entries(connection: Connection, *, without: EntryKind | None = None) -> list[StoredEntry]:
-    """Returns every entry, or every one but of a kind, the expired too, by id."""
-    statement = select(allowlist_entries).order_by(allowlist_entries.c.entry_id)
+def fetch_entries(connection: Connection) -> list[StoredEntry]:
+    """Returns every entry, the expired too, by id."""
+    rows = connection.execute(select(allowlist_entries).order_by(allowlist_entries.c.entry_id))
+    return [_entry(row) for row in rows]
+
+
+def fetch_rule_entries(
+    connection: Connection, *, without: EntryKind | None = None
+) -> tuple[AllowlistEntry, ...]:
+    """Returns what the rule needs of every entry, or of every one but of a kind."""
+    table = allowlist_entries.c
+    statement = select(
+        table.entry_id, table.kind, table.subject, table.account_ids, table.expire_time
+    )
     if without is not None:
-        statement = statement.where(allowlist_entries.c.kind != without)
-    return [_entry(row) for row in connection.execute(statement)]
+        statement = statement.where(table.kind != without)
+    return tuple(
+        AllowlistEntry(
+            ENTRY_PREFIX + entry_id, EntryKind(kind), subject, _decode_ids(account_ids), expire_time
+        )
+        for entry_id, kind, subject, account_ids, expire_time in connection.execute(statement)
+    )
 
 
 def fetch_expired(

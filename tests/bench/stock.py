@@ -1,0 +1,136 @@
+"""Databases that hold a lot already, filled by the quickest way their kind has."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import Table, make_url
+
+from amiguard_core.policy import Policy
+from amiguard_service.engine import Engine
+from amiguard_service.store.engines import Database
+from amiguard_service.store.schema import (
+    finding_changes,
+    finding_images,
+    finding_labels,
+    finding_patterns,
+    findings,
+    occurrences,
+    to_micros,
+    waiting_records,
+)
+from tests.bench.population import Population, find, waiting_rows
+from tests.data.draws import Draws
+
+TABLES: Final = (
+    waiting_records,
+    findings,
+    occurrences,
+    finding_images,
+    finding_patterns,
+    finding_labels,
+    finding_changes,
+)
+
+_CHUNK_PRINCIPALS: Final = 10_000
+
+Rows = dict[Table, list[tuple[Any, ...]]]
+
+
+def fill(url: str, population: Population) -> None:
+    """Makes the schema in an empty database and stores a population in it."""
+    Engine.open(url).close()
+    database = Database(url)
+    indexes = [index for table in TABLES for index in table.indexes]
+    for index in indexes:
+        index.drop(database.engine)
+    database.close()
+    load = _copy if database.backend == "postgresql" else _insert
+    load(url, _chunks(population))
+    database = Database(url)
+    for index in indexes:
+        index.create(database.engine)
+    database.close()
+    _settle(url)
+
+
+def _chunks(population: Population) -> Iterator[Rows]:
+    draws, policy = Draws(1), Policy()
+    accounts = iter(population.accounts)
+    while some := list(islice(accounts, _CHUNK_PRINCIPALS // 100)):
+        rows: Rows = {table: [] for table in TABLES}
+        for numbers in some:
+            for number in numbers:
+                rows[waiting_records] += waiting_rows(population, number, draws=draws)
+            found = [find(population, n, draws=draws, policy=policy) for n in numbers]
+            for one in sorted(found, key=lambda row: row.finding_id):
+                key = (one.account_id, one.finding_id)
+                rows[findings].append(_ordered(findings, one.finding))
+                rows[occurrences] += sorted(_ordered(occurrences, o) for o in one.occurrences)
+                rows[finding_images] += [(*key, image) for image in one.image_ids]
+                rows[finding_patterns] += [(*key, pattern) for pattern in one.patterns]
+                rows[finding_labels] += [(*key, *item) for item in sorted(one.labels.items())]
+        yield rows
+
+
+def _ordered(table: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(_plain(values[column.name]) for column in table.columns)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_micros(value)
+    # The driver knows plain text alone.
+    return str(value) if isinstance(value, str) else value
+
+
+def _insert(url: str, chunks: Iterable[Rows]) -> None:
+    path = make_url(url).database
+    assert path is not None
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000"):
+        connection.execute(f"PRAGMA {pragma}")
+    for rows in chunks:
+        connection.execute("BEGIN")
+        for table, of_it in rows.items():
+            marks = ", ".join("?" * len(table.columns))
+            connection.executemany(f"INSERT INTO {table.name} VALUES ({marks})", of_it)  # noqa: S608 - names of our own schema
+        connection.execute("COMMIT")
+    connection.close()
+
+
+def _copy(url: str, chunks: Iterable[Rows]) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("SET synchronous_commit = off")
+        for rows in chunks:
+            for table, of_it in rows.items():
+                _copy_rows(connection, table, of_it)
+            connection.commit()
+
+
+def _copy_rows(
+    connection: psycopg.Connection[Any], table: Table, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    names = ", ".join(column.name for column in table.columns)
+    with connection.cursor().copy(f"COPY {table.name} ({names}) FROM STDIN".encode()) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _settle(url: str) -> None:
+    """Leaves the database as it is a while after it was written to."""
+    if url.startswith("sqlite"):
+        path = make_url(url).database
+        assert path is not None
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
+        return
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute("VACUUM (ANALYZE)")
+        server.execute("CHECKPOINT")
