@@ -25,7 +25,7 @@ RELEVANT_SHARE = 0.01
 
 def measure(*, quick: bool = False) -> Iterator[Figure]:
     """Gives the records a second of both, the median of several rounds."""
-    file_count, rounds = (80, 3) if quick else (500, 5)
+    file_count, rounds = (80, 3) if quick else (300, 3)
     with TemporaryDirectory(prefix="amiguard-bench-") as name:
         directory = Path(name)
         write_bench_files(

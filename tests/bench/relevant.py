@@ -69,7 +69,7 @@ def measure(*, quick: bool = False) -> Iterator[Figure]:
     """Gives the records a second of both, the median of several turns, on each database."""
     for backend in BACKENDS:
         with databases(backend) as make_database:
-            yield _measure_on(backend, make_database, turns=6 if quick else 20)
+            yield _measure_on(backend, make_database, turns=6 if quick else 12)
 
 
 def _measure_on(backend: str, make_database: MakeUrl, *, turns: int) -> Figure:
