@@ -93,6 +93,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account_id", "finding_id", name="pk_findings"),
     )
     op.create_index("ix_findings_lane", "findings", ["account_id", "lane"])
+    for column in ("actor_arn", "client", "assignee"):
+        op.create_index(
+            f"ix_findings_{column}_list", "findings", [column, "update_time", "finding_id"]
+        )
     op.create_index("ix_findings_create_time_finding_id", "findings", ["create_time", "finding_id"])
     op.create_index(
         "ix_findings_last_launch_time_finding_id", "findings", ["last_launch_time", "finding_id"]
