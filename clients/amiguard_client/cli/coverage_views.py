@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -22,15 +23,27 @@ _COLORS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE
 _ORDER = (Severity.ERROR, Severity.UNKNOWN, Severity.WARNING, Severity.NOTE)
 
 
-def diagnosis_list(diagnoses: Iterable[Diagnosis]) -> Table:
-    """Returns what is wrong, the worst first, a sentence each."""
-    ordered = sorted(diagnoses, key=lambda diagnosis: _ORDER.index(diagnosis.severity))
-    return grid_of(
-        [
-            (d.severity.value, Text(safe(d.message), style=_COLORS.get(d.severity, "")))
-            for d in ordered
-        ]
-    )
+MOST_OF_A_KIND = 3
+"""Problems of one kind that are told in full: what is wrong with one forwarder shows in every
+account and region that it sends."""
+
+
+def diagnosis_list(diagnoses: Iterable[Diagnosis], *, most_of_a_kind: int | None = None) -> Table:
+    """Returns what is wrong, the worst first, a sentence each.
+
+    Of more than `most_of_a_kind` of one kind the others are counted.
+    """
+    ordered = sorted(diagnoses, key=lambda d: (_ORDER.index(d.severity), d.code))
+    rows = []
+    for (severity, code), of_kind in groupby(ordered, key=lambda d: (d.severity, d.code)):
+        told = list(of_kind)
+        style = _COLORS.get(severity, "")
+        shown = told[:most_of_a_kind]
+        rows += [(severity.value, Text(safe(d.message), style=style)) for d in shown]
+        if len(told) > len(shown):
+            more = f"... and {len(told) - len(shown)} more of this kind ({code}); --all tells them"
+            rows.append((severity.value, Text(more, style=style)))
+    return grid_of(rows)
 
 
 def region_sheet(regions: Iterable[RegionCoverage]) -> Sheet:

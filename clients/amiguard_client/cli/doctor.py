@@ -38,6 +38,7 @@ _LEFT_ALONE = ("STORE_UNAVAILABLE", "DRAINING")
 @click.option("--account", "account_id", default="", metavar="ID", help="Only this account.")
 @click.option("--region", default="", metavar="REGION", help="Only this region.")
 @click.option("--regions", "is_listing", is_flag=True, help="List all regions and forwarders, too.")
+@click.option("--all", "tells_all", is_flag=True, help="Every problem, however many of a kind.")
 @click.option(
     "-o",
     "output",
@@ -48,7 +49,13 @@ _LEFT_ALONE = ("STORE_UNAVAILABLE", "DRAINING")
 )
 @click.pass_context
 def command(
-    ctx: click.Context, *, account_id: str, region: str, is_listing: bool, output: str
+    ctx: click.Context,
+    *,
+    account_id: str,
+    region: str,
+    is_listing: bool,
+    tells_all: bool,
+    output: str,
 ) -> None:
     """Say what is wrong with a server, and with what it is sent.
 
@@ -70,7 +77,7 @@ def command(
     if output == JSON:
         write_json(_joined(pages))
     else:
-        _write(coverage, is_listing=is_listing)
+        _write(coverage, is_listing=is_listing, tells_all=tells_all)
     if any(map(_is_problem, coverage.diagnoses)):
         ctx.exit(FAILED)
 
@@ -103,13 +110,19 @@ def _joined(pages: Iterable[GetCoverageResponse]) -> object:
     return to_json(whole)
 
 
-def _write(coverage: Coverage, *, is_listing: bool) -> None:
-    from amiguard_client.cli.coverage_views import diagnosis_list, region_sheet, source_sheet
+def _write(coverage: Coverage, *, is_listing: bool, tells_all: bool) -> None:
+    from amiguard_client.cli.coverage_views import (
+        MOST_OF_A_KIND,
+        diagnosis_list,
+        region_sheet,
+        source_sheet,
+    )
 
     if is_listing:
         write(region_sheet(coverage.regions), "", source_sheet(coverage.sources), "")
     if coverage.diagnoses:
-        write(diagnosis_list(coverage.diagnoses), "")
+        most = None if tells_all else MOST_OF_A_KIND
+        write(diagnosis_list(coverage.diagnoses, most_of_a_kind=most), "")
     write(_summary(coverage))
 
 

@@ -136,6 +136,20 @@ def test_problems_are_told_worst_first(
     assert result.exit_code == code
 
 
+def test_many_of_a_kind_are_counted(patient: Patient) -> None:
+    """What is wrong in every region alike does not bury the rest; --all tells it in full."""
+    alike = [diagnosis("WARNING", f"Region {n} is late.") for n in range(10)]
+    patient.covered.pages = [wire.GetCoverageResponse(diagnoses=alike)]
+
+    short = run("--server", patient.target, "doctor")
+    whole = run("--server", patient.target, "doctor", "--all")
+
+    assert short.stdout.count(" is late.") == 3
+    assert "and 7 more of this kind (SOME_CODE)" in short.stdout
+    assert "10 problems." in short.stdout
+    assert whole.stdout.count(" is late.") == 10
+
+
 def test_every_page_is_asked_for(patient: Patient) -> None:
     """What is wrong on the last page is told like what is on the first."""
     patient.covered.pages = [
