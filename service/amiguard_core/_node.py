@@ -18,13 +18,22 @@ _KINDS = {
 
 
 class Node:
-    """One JSON value and its path. Absent and null are the same: `exists` is False."""
+    """One JSON value and where it stands. Absent and null are the same: `exists` is False."""
 
-    __slots__ = ("path", "value")
+    __slots__ = ("_key", "_parent", "value")
 
-    def __init__(self, value: Any, path: str = "$") -> None:
+    def __init__(self, value: Any, parent: Node | None = None, key: str | int = "$") -> None:
         self.value = value
-        self.path = path
+        self._parent = parent
+        self._key = key
+
+    @property
+    def path(self) -> str:
+        """The JSON path, worked out for whoever has to name it."""
+        if self._parent is None:
+            return str(self._key)
+        step = f"[{self._key}]" if isinstance(self._key, int) else f".{self._key}"
+        return self._parent.path + step
 
     @property
     def exists(self) -> bool:
@@ -41,12 +50,13 @@ class Node:
         """Returns the value under these names; absent where any of them is absent."""
         node = self
         for name in names:
-            path = f"{node.path}.{name}"
-            if not node.exists:
-                return Node(None, path)
-            if not isinstance(node.value, dict):
+            value = node.value
+            if isinstance(value, dict):
+                node = Node(value.get(name), node, name)
+            elif value is None:
+                node = Node(None, node, name)
+            else:
                 raise node.refuse("an object")
-            node = Node(node.value.get(name), path)
         return node
 
     def elements(self) -> list[Node]:
@@ -57,7 +67,7 @@ class Node:
             return [self]
         if not isinstance(self.value, list):
             raise self.refuse("an array")
-        return [Node(value, f"{self.path}[{index}]") for index, value in enumerate(self.value)]
+        return [Node(value, self, index) for index, value in enumerate(self.value)]
 
     def items(self, set_name: str) -> list[Node]:
         """Returns the items of one of EC2's `…Set` objects: `{"items": [...]}`, `{}` or absent."""

@@ -371,7 +371,7 @@ def _parse_inner(node: Node) -> Node:
     if not isinstance(text, str):
         raise node.refuse("a record as a JSON string")
     try:
-        return Node(_decode_any(text), node.path)
+        return Node(_decode_any(text), key=node.path)
     except msgspec.DecodeError:
         raise node.refuse("a record as a JSON string", got="text that is no JSON") from None
 
