@@ -2,10 +2,13 @@
 .DELETE_ON_ERROR:
 
 # Overridable: the Python to make .venv with, the processes tests run in, what `breaking` compares with,
-# and V=1 to see what pip does.
+# the rounds of `robustness`, and V=1 to see what pip does.
 PYTHON ?= python3
 JOBS ?= 2
 AGAINST ?= .git\#branch=main
+ROUNDS ?= 20
+SEED ?= random
+BACKEND ?= both
 V ?=
 
 BIN := .venv/bin
@@ -70,6 +73,11 @@ demo: install ## Show the system at work from end to end, on this machine alone
 .PHONY: run
 run: install ## Serve in the foreground on a local SQLite file, for this machine alone
 	$(BIN)/amiguard-server serve --listen 127.0.0.1:7443 --database sqlite:///amiguard.db --insecure
+
+# SEED=random takes new ones; a failed round says which one plays it again.
+.PHONY: robustness
+robustness: install ## Break everything around the servers, round after round: ROUNDS=20 SEED=random
+	PYTHONPATH=. $(BIN)/python tests/robustness/run.py --backend $(BACKEND) --rounds $(ROUNDS) --seed $(SEED)
 
 .PHONY: bench
 bench: install ## Measure throughput and latency

@@ -32,6 +32,7 @@ _ENDS_AN_OUTAGE = {
     Do.START,
     Do.RESUME,
     Do.START_DATABASE,
+    Do.RESUME_DATABASE,
     Do.KILL_SESSION,
     Do.END_SESSIONS,
     Do.FREE_DISK,
@@ -73,6 +74,8 @@ class Conductor:
                 Do.KILL_DATABASE: lambda _: postgres.kill(),
                 Do.STOP_DATABASE: lambda _: postgres.stop_at_once(),
                 Do.START_DATABASE: lambda _: stage.start_database(),
+                Do.PAUSE_DATABASE: lambda _: postgres.pause(),
+                Do.RESUME_DATABASE: lambda _: stage.start_database(),
                 Do.KILL_SESSION: lambda _: postgres.kill_session(stage.database),
                 Do.END_SESSIONS: lambda _: postgres.end_sessions(stage.database),
             }

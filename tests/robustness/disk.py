@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.robustness.waiting import wait_until
+
 _SIZE_MIB = 24
+_UMOUNT_SECONDS = 20
 _CHUNK_SIZES = (1024 * 1024, 64 * 1024, 4096, 1)
 
 
@@ -47,7 +50,8 @@ def small_disk(directory: Path) -> Iterator[SmallDisk | None]:
     try:
         yield SmallDisk(directory)
     finally:
-        assert _run("umount", str(directory))
+        # Whoever was killed just now may hold a file of it open for a moment.
+        wait_until(lambda: _run("umount", str(directory)), "umount", seconds=_UMOUNT_SECONDS)
 
 
 def forbid_growth(process_id: int, size: int) -> None:

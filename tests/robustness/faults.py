@@ -28,6 +28,7 @@ class Fault(StrEnum):
     POLICY_CHANGED = "policy changed"
     DATABASE_KILLED = "database killed"
     DATABASE_STOPPED = "database stopped"
+    DATABASE_PAUSED = "database paused"
     SESSION_KILLED = "session killed"
     SESSIONS_ENDED = "sessions ended"
     DISK_FULL = "disk full"
@@ -51,6 +52,8 @@ class Do(StrEnum):
     KILL_DATABASE = "kill database"
     STOP_DATABASE = "stop database"
     START_DATABASE = "start database"
+    PAUSE_DATABASE = "pause database"
+    RESUME_DATABASE = "resume database"
     KILL_SESSION = "kill session"
     END_SESSIONS = "end sessions"
     FILL_DISK = "fill disk"
@@ -96,6 +99,7 @@ FAULTS = {
         *_COMMON,
         Fault.DATABASE_KILLED,
         Fault.DATABASE_STOPPED,
+        Fault.DATABASE_PAUSED,
         Fault.SESSION_KILLED,
         Fault.SESSIONS_ENDED,
     ),
@@ -106,6 +110,7 @@ _BEGIN_AND_END = {
     Fault.SERVER_DRAINED: (Do.DRAIN, Do.START),
     Fault.DATABASE_KILLED: (Do.KILL_DATABASE, Do.START_DATABASE),
     Fault.DATABASE_STOPPED: (Do.STOP_DATABASE, Do.START_DATABASE),
+    Fault.DATABASE_PAUSED: (Do.PAUSE_DATABASE, Do.RESUME_DATABASE),
     Fault.DISK_FULL: (Do.FILL_DISK, Do.FREE_DISK),
     Fault.WRITES_REFUSED: (Do.REFUSE_WRITES, Do.ALLOW_WRITES),
 }
@@ -117,6 +122,23 @@ _AT_ONCE = {
     Fault.POLICY_CHANGED: (Do.CHANGE_POLICY,),
     Fault.SESSION_KILLED: (Do.KILL_SESSION,),
     Fault.SESSIONS_ENDED: (Do.END_SESSIONS,),
+}
+_SERVER = "server {}"
+_DATABASE = "the database"
+_WAITING = "a drain or a pause"
+"""A server that drains waits for its commits, and those for the locks of whoever is paused."""
+_THINGS = {
+    Fault.SERVER_KILLED: (_SERVER,),
+    Fault.WORKER_KILLED: (_SERVER,),
+    Fault.SERVER_PAUSED: (_SERVER, _WAITING),
+    Fault.SERVER_DRAINED: (_SERVER, _WAITING),
+    Fault.DISK_FULL: (_SERVER, _WAITING),
+    Fault.WRITES_REFUSED: (_SERVER, _WAITING),
+    Fault.DATABASE_KILLED: (_DATABASE,),
+    Fault.DATABASE_STOPPED: (_DATABASE,),
+    Fault.DATABASE_PAUSED: (_DATABASE, _WAITING),
+    Fault.SESSION_KILLED: (_DATABASE,),
+    Fault.SESSIONS_ENDED: (_DATABASE,),
 }
 _MAX_REQUEST_BYTES = 60_000
 _MAX_RESPONSE_BYTES = 400
@@ -176,21 +198,8 @@ def _hasten(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 def _things_of(fault: Fault, target: int) -> tuple[str, ...]:
     """Returns what a fault has for itself while it lasts."""
-    server = f"server {target}"
-    match fault:
-        case Fault.SERVER_KILLED | Fault.WORKER_KILLED:
-            return (server,)
-        case Fault.SERVER_PAUSED | Fault.SERVER_DRAINED:
-            # A server that drains waits for its commits, and those for the locks of a paused one.
-            return (server, "a drain or a pause")
-        case Fault.DISK_FULL | Fault.WRITES_REFUSED:
-            return (server, "a drain or a pause")
-        case Fault.DATABASE_KILLED | Fault.DATABASE_STOPPED:
-            return ("the database",)
-        case Fault.SESSION_KILLED | Fault.SESSIONS_ENDED:
-            return ("the database",)
-        case _:
-            return (f"{fault} {target}",)
+    things = _THINGS.get(fault, (f"{fault} {{}}",))
+    return tuple(thing.format(target) for thing in things)
 
 
 def _steps_of(

@@ -61,6 +61,8 @@ class Plan:
     has_handler: bool
     """Whether somebody takes findings up meanwhile; not beside changes, which move them too."""
     starts_empty: bool
+    false_start_seconds: float
+    """After how long the first start on an empty database is killed."""
     database_connections: int
 
     @property
@@ -126,6 +128,7 @@ def draw_plan(seed: int, backend: str) -> Plan:
         changes=changes,
         has_handler=not changes and draws.random() < 0.5,
         starts_empty=draws.random() < 0.25,
+        false_start_seconds=draws.uniform(0.2, 1.0),
         database_connections=draws.choice((1, 2, 4)),
     )
 

@@ -58,14 +58,15 @@ class OwnPostgres:
         self._log = directory / "postgres.log"
         self._read_bytes = 0
         self._process: Popen[bytes] | None = None
+        self.is_paused = False
         self._numbers = count()
         self.start()
         self._template = self._make_template()
 
     @property
     def is_up(self) -> bool:
-        """Whether it has been started and not ended."""
-        return self._process is not None
+        """Whether it has been started, and has not ended and is not paused."""
+        return self._process is not None and not self.is_paused
 
     def make_database(self, *, empty: bool) -> str:
         """Returns the name of a new database: empty, or migrated and without data."""
@@ -119,8 +120,20 @@ class OwnPostgres:
         process.send_signal(signal.SIGQUIT)
         self._await_end(process, family)
 
+    def pause(self) -> None:
+        """Stops every process of it where it stands; whoever asks something waits."""
+        self._signal(signal.SIGSTOP)
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self._signal(signal.SIGCONT)
+        self.is_paused = False
+
     def stop(self) -> None:
         """Ends it in order."""
+        if self.is_paused:
+            self.resume()
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(_READY_SECONDS)
@@ -176,6 +189,13 @@ class OwnPostgres:
         with closing(connection):
             cursor = connection.execute(statement, values)  # type: ignore[arg-type]  # literals here
             return cursor.fetchall() if cursor.description else []
+
+    def _signal(self, number: signal.Signals) -> None:
+        process_id = self._running().pid
+        # The one that starts others comes first when they stop, and when they go on.
+        for each in (process_id, *children_of(process_id)):
+            with suppress(ProcessLookupError):
+                os.kill(each, number)
 
     def _running(self) -> Popen[bytes]:
         if self._process is None:

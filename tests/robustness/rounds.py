@@ -69,6 +69,8 @@ def run_round(plan: Plan, backends: Backends) -> Report:
 
 def _play(stage: Stage, clients: Clients) -> list[str]:
     """Plays the plan, which leaves every server serving; returns what went wrong."""
+    if stage.plan.starts_empty:
+        stage.start_in_vain(stage.replicas[0])
     stage.start(stage.replicas)
     clients.start()
     try:

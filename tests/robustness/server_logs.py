@@ -28,7 +28,13 @@ _OF_THE_DATABASE = {
 }
 _CODES = {"OK", "CANCELLED", "UNAVAILABLE"}
 """What calls may end with: cut connections and drains are no mistakes of the caller."""
-_DRIVER = "psycopg"
+_OF_LIBRARIES = {
+    # A connection that was lost within a batch of statements cannot be tidied up.
+    "psycopg": (logs.STORE_UNAVAILABLE, "error ignored terminating"),
+    # Two ask what became of a process that was killed, and one of them comes too late.
+    "asyncio": (logs.WORKER_DIED, "Unknown child process"),
+}
+"""What libraries may say, and the event of ours that it goes with."""
 _NO_DATABASE_AT_START = "amiguard-server: the database is unavailable"
 
 
@@ -55,9 +61,9 @@ def find_complaints(log: Path, faults: Collection[Fault]) -> list[str]:
 
 
 def _is_allowed(entry: dict[str, Any], events: Collection[str]) -> bool:
-    if entry.get("logger") == _DRIVER:
-        # A connection that was lost within a batch of statements cannot be tidied up.
-        return logs.STORE_UNAVAILABLE in events and entry["event"].startswith("error ignored")
+    if "logger" in entry:
+        told_by, beginning = _OF_LIBRARIES.get(entry["logger"], ("", ""))
+        return told_by in events and entry["event"].startswith(beginning)
     if "exception" in entry or entry.get("event") not in events:
         return False
     if entry["event"] != logs.RPC_DONE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -67,6 +68,10 @@ class Stage:
 
     def start(self, replicas: Sequence[Replica]) -> None:
         """Starts servers side by side; those that find no database are started with it."""
+        if self.postgres is not None and self.postgres.is_paused:
+            # They would wait for it, and nobody would be there to let it go on.
+            self.awaiting_database += replicas
+            return
         for replica in replicas:
             replica.launch()
         missed = [replica for replica in replicas if not replica.await_ready()]
@@ -74,10 +79,19 @@ class Stage:
             raise RoundError("a server did not start although its database is there")
         self.awaiting_database += missed
 
+    def start_in_vain(self, replica: Replica) -> None:
+        """Kills a server while it starts, maybe while it makes the schema."""
+        replica.launch()
+        time.sleep(self.plan.false_start_seconds)
+        replica.kill()
+
     def start_database(self) -> None:
-        """Starts the database, and the servers that were waiting for it."""
+        """Starts the database or lets it go on, and starts the servers that waited for it."""
         assert self.postgres is not None
-        self.postgres.start()
+        if self.postgres.is_paused:
+            self.postgres.resume()
+        else:
+            self.postgres.start()
         waiting, self.awaiting_database = self.awaiting_database, []
         self.start(waiting)
 
@@ -151,6 +165,8 @@ def _use_sqlite(stage: Stage, directory: Path, backends: Backends, ending: ExitS
 def _use_postgres(stage: Stage, backends: Backends, ending: ExitStack) -> None:
     assert backends.postgres is not None
     stage.postgres = backends.postgres
+    if stage.postgres.is_paused:
+        stage.postgres.resume()
     if not stage.postgres.is_up:
         stage.postgres.start()
     stage.database = stage.postgres.make_database(empty=stage.plan.starts_empty)
