@@ -25,9 +25,9 @@ from tests.robustness.waiting import RoundError, patiently, wait_until
 _HEALTH_SECONDS = 15
 _READ_SECONDS = 30
 _SPARE_SOURCE = "spare"
-_LOOKS_WHILE_FULL = 3
-_BETWEEN_LOOKS = timedelta(milliseconds=600)
-"""With three of them longer than a server waits before it tries the database again."""
+_LOOKS_WHILE_FULL = 22
+_BETWEEN_LOOKS = timedelta(milliseconds=100)
+"""All of them take as long as a server needs to try the database again twice."""
 _ENDS_AN_OUTAGE = {
     Do.START,
     Do.RESUME,
@@ -131,13 +131,14 @@ class Conductor:
             self._refuse_writes(step)
             return
         self._stage.disk.fill()
+        self._stage.is_full = True
         self._check_refusal(self._replica(step))
 
     def _free(self, step: Step) -> None:
         if self._stage.disk is None:
             self._allow_writes(step)
             return
-        self._stage.disk.free()
+        self._stage.free_disk()
         self._replica(step).await_health(serving=True, seconds=_HEALTH_SECONDS)
 
     def _refuse_writes(self, step: Step) -> None:
@@ -155,19 +156,25 @@ class Conductor:
         self._replica(step).await_health(serving=True, seconds=_HEALTH_SECONDS)
 
     def _check_refusal(self, replica: Replica) -> None:
-        """Sends new records until one batch is refused, and sees that the server says so.
+        """Sends new records until they are refused, and sees that the server says so and stays so.
 
-        A batch that still finds room in what is allocated is stored and acknowledged.
+        A batch that still finds room in what is allocated is stored and acknowledged; and a probe
+        that finds room makes the server serve, and leaves less of it.
         """
-        while self._submit_once(replica, self._spares[0]):
-            self._spares.pop(0)
-            if not self._spares:
-                raise RoundError("a full disk took every batch")
-        replica.await_health(serving=False, seconds=_HEALTH_SECONDS)
-        for _ in range(_LOOKS_WHILE_FULL):
-            time.sleep(_BETWEEN_LOOKS.total_seconds())
-            if replica.is_serving():
+        looks = 0
+        deadline = time.monotonic() + _HEALTH_SECONDS
+        while looks < _LOOKS_WHILE_FULL:
+            if time.monotonic() > deadline:
                 raise RoundError("a server that cannot write says that it serves")
+            time.sleep(_BETWEEN_LOOKS.total_seconds() if looks else 0)
+            if not replica.is_serving():
+                looks += 1
+                continue
+            looks = 0
+            while self._submit_once(replica, self._spares[0]):
+                self._spares.pop(0)
+                if not self._spares:
+                    raise RoundError("a full disk took every batch")
 
     def _submit_once(self, replica: Replica, spare: Delivery) -> bool:
         """Returns whether a batch was stored; raises where it was refused for another reason."""

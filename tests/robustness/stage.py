@@ -44,6 +44,8 @@ class Stage:
     database: str = ""
     sqlite_file: Path | None = None
     disk: SmallDisk | None = None
+    is_full: bool = False
+    """Whether the disk has been filled; a server that is started then may well not start."""
     awaiting_database: list[Replica] = field(default_factory=list)
     """Servers that ended at their start because there was no database."""
 
@@ -54,8 +56,8 @@ class Stage:
 
     @property
     def has_database(self) -> bool:
-        """Whether the database is there."""
-        return self.postgres is None or self.postgres.is_up
+        """Whether the database is there, and can be opened if it is a file."""
+        return not self.is_full and (self.postgres is None or self.postgres.is_up)
 
     @property
     def can_be_read(self) -> bool:
@@ -92,6 +94,16 @@ class Stage:
             self.postgres.resume()
         else:
             self.postgres.start()
+        self._start_waiting()
+
+    def free_disk(self) -> None:
+        """Frees the disk, and starts the servers that waited for it."""
+        assert self.disk is not None
+        self.disk.free()
+        self.is_full = False
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
         waiting, self.awaiting_database = self.awaiting_database, []
         self.start(waiting)
 
