@@ -29,6 +29,9 @@ EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_SCHEMA: Final = 3
 
+_OVERTIME_SECONDS: Final = 5
+"""What is granted beyond the grace period to a stop that cannot be finished."""
+
 _EPILOG: Final = f"""\
 Each setting can be given in a TOML file under its name with underscores, in the environment as
 {PREFIX} and its name in capitals, and as a flag; the later ones win.
@@ -166,6 +169,9 @@ async def _serve_until_signalled(engine: Engine, listener: Listener, effective: 
         )
         signal_name = await stop
         log.info(logs.SERVER_DRAINING, signal=signal_name, grace_seconds=settings.grace_seconds)
+        # A commit that waits for a database which does not answer ends with the process alone.
+        # It is in a thread, which nothing can end; and nobody has been told that it succeeded.
+        signal.alarm(settings.grace_seconds + _OVERTIME_SECONDS)
         await server.stop(settings.grace_seconds)
     finally:
         if settings.ready_file is not None:

@@ -157,9 +157,14 @@ def faults_of(steps: Sequence[Step]) -> tuple[Fault, ...]:
 
 
 def draw_faults(draws: Draws, seed: int, backend: str) -> tuple[Fault, ...]:
-    """Returns the faults of a round: seeds in a row begin with every kind in turn."""
+    """Returns the faults of a round: seeds in a row begin with every kind in turn.
+
+    A worker is killed once at most: the server sets a log file aside over which two died.
+    """
     kinds = FAULTS[backend]
-    return (kinds[seed % len(kinds)], *draws.choices(kinds, k=draws.randint(1, 5)))
+    drawn = [kinds[seed % len(kinds)], *draws.choices(kinds, k=draws.randint(1, 5))]
+    first = drawn.index(Fault.WORKER_KILLED) if Fault.WORKER_KILLED in drawn else None
+    return tuple(f for n, f in enumerate(drawn) if f is not Fault.WORKER_KILLED or n == first)
 
 
 def draw_steps(

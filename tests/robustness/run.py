@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import Counter
@@ -15,6 +16,7 @@ from tests.robustness.stage import Backends
 
 RANDOM = "random"
 _SEED_BITS = 32
+_EXIT_TERMINATED = 128 + signal.SIGTERM
 _SHOWN_PROBLEMS = 20
 _SHOWN_CHARACTERS = 4_000
 
@@ -22,6 +24,8 @@ _SHOWN_CHARACTERS = 4_000
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs rounds, one line each; returns 1 if one failed."""
     chosen = _parse(arguments)
+    # Whoever ends it leaves no server and no mount behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_EXIT_TERMINATED))
     backends = BACKENDS if chosen.backend == "both" else (chosen.backend,)
     first = secrets.randbits(_SEED_BITS) if chosen.seed is None else chosen.seed
     happened: Counter[Fault] = Counter()

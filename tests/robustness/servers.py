@@ -21,7 +21,7 @@ GRACE_SECONDS = 4
 
 _START_SECONDS = 40
 _STOP_SECONDS = 15
-_COMMAND = Path(sys.executable).parent / "amiguard-server"
+COMMAND = Path(sys.executable).parent / "amiguard-server"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Replica:
             raise AssertionError(f"server {self.number} is running already")
         self._ready_file.unlink(missing_ok=True)
         command = [
-            str(_COMMAND),
+            str(COMMAND),
             "serve",
             "--listen=127.0.0.1:0",
             f"--database={self._service.url}",
