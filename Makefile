@@ -12,6 +12,7 @@ BACKEND ?= both
 V ?=
 
 BIN := .venv/bin
+INTEGRATIONS := $(wildcard clients/*/tests)
 INSTALLED := .venv/.installed
 PROTOS := $(wildcard proto/amiguard/v1/*.proto)
 PIP_FLAGS := $(if $(V),,--quiet) --disable-pip-version-check --no-input
@@ -65,6 +66,10 @@ test-floors: install ## Run the whole test suite on the oldest releases the pack
 		--build-constraint requirements-build.lock --editable '.[aws,cli,postgres,server]'
 	$(BIN)/uv pip install --quiet --python build/floors/bin/python --group dev
 	build/floors/bin/python -m pytest -n $(JOBS) --dist worksteal
+
+.PHONY: test-integrations
+test-integrations: install ## Run the integrations inside the products they plug into
+	$(BIN)/python -m pytest --timeout 900 $(INTEGRATIONS)
 
 .PHONY: demo
 demo: install ## Show the system at work from end to end, on this machine alone
