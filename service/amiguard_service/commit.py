@@ -30,29 +30,28 @@ from amiguard_service.store import findings as finding_store
 from amiguard_service.store import images as image_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store import pending
-from amiguard_service.store.coverage import add_tally
 from amiguard_service.store.engines import hold_images, hold_policy
 from amiguard_service.store.history import insert_entries
 from amiguard_service.store.occurrences import OccurrenceKey, key_of
 from amiguard_service.store.pending import Span, WaitingKey, WaitingKind, WaitingRow
 from amiguard_service.store.rejections import insert_rejections
 from amiguard_service.store.tuning import count_matches
-from amiguard_service.tally import tally_of
+from amiguard_service.tally import Tally, tally_of
 from amiguard_service.tuned import ENTRY_PREFIX
 
 
 def commit(
     connection: Connection, intake: Intake, policies: Policies, *, now: datetime
-) -> list[Outcome]:
-    """Stores batches with everything they cause; the caller holds the locks of their lanes."""
+) -> tuple[list[Outcome], Tally]:
+    """Stores batches with everything they cause; the caller holds the locks of their lanes.
+
+    Returns what became of each, and the counts of the searches and launches that are new.
+    """
     hold_policy(connection)
     policy = policies.read(connection, now=now)
-    known = pending.fetch_known(connection, intake.arrivals)
-    fresh = {key: arrival for key, arrival in intake.arrivals.items() if key not in known}
-    rows = [_waiting_row(key, arrival) for key, arrival in fresh.items()]
-    pending.insert_records(connection, rows, arrival_time=now)
-    arrived = (arrival.record for arrival in fresh.values())
-    add_tally(connection, tally_of(arrived, arrival_time=now, rule=policy.rule))
+    rows = [_waiting_row(key, arrival) for key, arrival in intake.arrivals.items()]
+    added = pending.add_records(connection, rows, arrival_time=now)
+    fresh = {key: arrival for key, arrival in intake.arrivals.items() if key in added}
     pairs = _pair_fresh(connection, fresh, policy)
     changes = _changes(connection, pairs)
     write_changes(connection, changes, policy, now=now)
@@ -61,7 +60,10 @@ def commit(
         [(b.source, rejection) for b in intake.batches for rejection in b.decoded.rejections],
         arrival_time=now,
     )
-    return intake.outcomes(known, _touched(intake, fresh, changes))
+    known = intake.arrivals.keys() - added
+    arrived = (arrival.record for arrival in fresh.values())
+    tally = tally_of(arrived, arrival_time=now, rule=policy.rule)
+    return intake.outcomes(known, _touched(intake, fresh, changes)), tally
 
 
 def _waiting_row(key: WaitingKey, arrival: Arrival) -> WaitingRow:

@@ -56,7 +56,8 @@ class CoverageReport(Struct, frozen=True):
 class CoverageBook:
     """Counts batches, and reports all counts. Safe from any thread.
 
-    The searches and launches of a batch are counted in the transaction that stores them.
+    What is not stored when a server is killed is not counted: to count in the transaction that
+    stores a batch would make it a fifth dearer, and its counts are not what a batch is for.
     """
 
     def __init__(
@@ -73,6 +74,11 @@ class CoverageBook:
         now = self._clock()
         with self._lock:
             self._pending.add_batch(batch, arrival_time=now)
+
+    def add(self, tally: Tally) -> None:
+        """Counts the new searches and launches of batches; stored by the next `flush`."""
+        with self._lock:
+            self._pending.add(tally)
 
     def flush(self) -> None:
         """Stores what was noted. What cannot be stored stays noted, and the error is raised."""

@@ -116,10 +116,11 @@ class Engine:
         Returns what became of each, in their order. Committing a batch again changes nothing.
         """
         intake = Intake(batches)
-        outcomes = self._write(
+        outcomes, tally = self._write(
             lambda connection: commit(connection, intake, self._policies, now=self._clock()),
             lanes={(key.account_id, key.lane) for key in intake.arrivals},
         )
+        self.coverage.add(tally)
         for batch in batches:
             self.coverage.note(batch)
         return outcomes

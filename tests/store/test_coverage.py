@@ -338,6 +338,7 @@ def test_servers_that_count_side_by_side_lose_nothing(engine: Engine, other: Eng
         for number in range(rounds):
             where = f"{name}-{number}"
             server.commit([batch(*(search(origin(f"{where}-{at}", region=at)) for at in order))])
+            server.coverage.flush()
 
     threads = [
         Thread(target=count, args=[server, name, order])

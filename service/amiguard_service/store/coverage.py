@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from amiguard_service.coverage import (
     Days,
@@ -28,8 +30,8 @@ from amiguard_service.coverage import (
     SourceCoverage,
 )
 from amiguard_service.store.engines import POSTGRESQL
-from amiguard_service.store.rows import encode_rows, rows_of
-from amiguard_service.store.schema import region_coverage, source_coverage
+from amiguard_service.store.rows import encode_rows, insert_given, rows_of
+from amiguard_service.store.schema import region_coverage, source_coverage, to_micros
 from amiguard_service.tally import Tally
 
 SLOT_COUNT: Final = 8
@@ -59,8 +61,17 @@ def add_tally(connection: Connection, tally: Tally) -> None:
         for where, sent in sorted(tally.sources.items(), key=lambda item: item[0])
     ]
     for table, values in ((region_coverage, regions), (source_coverage, sources)):
-        if values:
+        if values and backend == POSTGRESQL:
+            connection.execute(_add(table, backend), {"rows": encode_rows(_as_stored(values))})
+        elif values:
             connection.execute(_add(table, backend), values)
+
+
+def _as_stored(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {k: to_micros(v) if isinstance(v, datetime) else v for k, v in row.items()}
+        for row in values
+    ]
 
 
 def _slot_of(connection: Connection) -> int:
@@ -154,8 +165,7 @@ def _region_count(row: Row[Any]) -> RegionCount:
 
 @lru_cache
 def _add(table: Table, backend: str) -> Insert:
-    make = postgresql.insert if backend == POSTGRESQL else sqlite.insert
-    statement = make(table)
+    statement = insert_given(table) if backend == POSTGRESQL else sqlite.insert(table)
     added = {
         column.name: _sum(column, statement.excluded[column.name], backend)
         for column in table.c

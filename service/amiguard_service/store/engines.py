@@ -30,6 +30,10 @@ LOCK_COUNT: Final = 1_024
 the lock table of a server with default settings."""
 
 _BUSY_TIMEOUT_MS: Final = 30_000
+_IDLE_SECONDS: Final = 60
+"""After so long without a statement PostgreSQL ends a transaction: a server that is frozen would
+keep its locks, and every other one from the lanes, for as long as its connection stands."""
+
 _LANE_LOCK_CLASS: Final = 0x616D69
 _CHANGE_LOG_LOCK: Final = 0x616D6A
 _POLICY_LOCK: Final = 0x616D6C
@@ -186,13 +190,15 @@ def _parse_url(text: str) -> URL:
 def _make_engine(url: URL, pool_size: int) -> sqlalchemy.Engine:
     if url.get_backend_name() == POSTGRESQL:
         try:
-            return sqlalchemy.create_engine(
+            engine = sqlalchemy.create_engine(
                 url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=30
             )
         except (NoSuchModuleError, ImportError):
             raise StoreError(
                 "database: PostgreSQL needs the driver psycopg; install amiguard[postgres]"
             ) from None
+        event.listen(engine, "connect", _configure_postgresql)
+        return engine
     if url.database in {None, "", ":memory:"}:
         engine = sqlalchemy.create_engine(
             url, poolclass=StaticPool, connect_args={"check_same_thread": False}
@@ -202,6 +208,14 @@ def _make_engine(url: URL, pool_size: int) -> sqlalchemy.Engine:
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _configure_postgresql(connection: DBAPIConnection, _record: object) -> None:
+    """Keeps a transaction from outliving who works on it."""
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+    cursor.close()
+    connection.commit()
 
 
 def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:

@@ -9,13 +9,16 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     FromClause,
+    LargeBinary,
     String,
+    Table,
     bindparam,
     cast,
     column,
     func,
     select,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
 from amiguard_service.store.engines import POSTGRESQL
@@ -46,3 +49,20 @@ def rows_of(texts: Iterable[str], backend: str, *, numbers: Iterable[str] = ()) 
             for name, kind in types.items()
         )
     ).subquery("given")
+
+
+def insert_given(table: Table) -> postgresql.Insert:
+    """Returns an insert, for PostgreSQL, of the rows in the statement's parameter `rows`.
+
+    The parameter is what `encode_rows` makes of rows with every column of the table, times as
+    stored and bytes as the text they are. One such statement takes half as long as one a row.
+    """
+    columns = list(table.columns)
+    texts = [c.name for c in columns if isinstance(c.type, String | LargeBinary)]
+    numbers = [c.name for c in columns if c.name not in texts]
+    given = rows_of(texts, POSTGRESQL, numbers=numbers).c
+    values = [
+        func.convert_to(given[c.name], "UTF8") if isinstance(c.type, LargeBinary) else given[c.name]
+        for c in columns
+    ]
+    return postgresql.insert(table).from_select([c.name for c in columns], select(*values))
