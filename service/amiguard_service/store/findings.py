@@ -184,11 +184,11 @@ def fetch_finding(connection: Connection, finding_id: str) -> StoredFinding | No
 
 def complete(connection: Connection, rows: Sequence[Row[Any]]) -> list[StoredFinding]:
     """Returns the findings of rows of the table, in their order, with what hangs on them."""
-    keys = encode_rows(
-        [{"account_id": row.account_id, "finding_id": row.finding_id} for row in rows]
-    )
     if not rows:
         return []
+    finding_keys = [{"account_id": row.account_id, "finding_id": row.finding_id} for row in rows]
+    keys = encode_rows(finding_keys)
+    recent = fetch_recent(connection, finding_keys)
     images: defaultdict[str, list[str]] = defaultdict(list)
     for finding_id, image_id in connection.execute(
         _children(finding_images, "image_id", connection.dialect.name), {"rows": keys}
@@ -215,9 +215,7 @@ def complete(connection: Connection, rows: Sequence[Row[Any]]) -> list[StoredFin
                 score=finding.score,
                 confidence=finding.confidence,
                 occurrence_count=finding.occurrence_count,
-                recent_occurrences=tuple(
-                    fetch_recent(connection, account_id=row.account_id, finding_id=row.finding_id)
-                ),
+                recent_occurrences=tuple(recent[row.finding_id]),
                 image_ids=tuple(images[row.finding_id][:MAX_IMAGE_IDS]),
                 first_launch_time=finding.first_launch_time,
                 last_launch_time=finding.last_launch_time,

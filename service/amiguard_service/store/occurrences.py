@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
     Select,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    true,
     tuple_,
     update,
 )
@@ -28,8 +31,9 @@ from amiguard_core.events import Launch, Search
 from amiguard_core.findings import Occurrence
 from amiguard_core.pipeline import occur
 from amiguard_service.ledger import Change
+from amiguard_service.store.engines import POSTGRESQL
 from amiguard_service.store.rows import encode_rows, rows_of
-from amiguard_service.store.schema import occurrences
+from amiguard_service.store.schema import Text, occurrences
 from amiguard_service.store.tuning_schema import retired_occurrences
 from amiguard_service.stored import MAX_RECENT_OCCURRENCES, StoredOccurrence
 
@@ -119,16 +123,21 @@ def fetch_page(
 
 
 def fetch_recent(
-    connection: Connection, *, account_id: str, finding_id: str
-) -> list[StoredOccurrence]:
-    """Returns the latest occurrences of a finding, newest launch first."""
-    return fetch_page(
-        connection,
-        account_id=account_id,
-        finding_id=finding_id,
-        after=None,
-        limit=MAX_RECENT_OCCURRENCES,
-    )
+    connection: Connection, finding_keys: Sequence[Mapping[str, str]]
+) -> dict[str, list[StoredOccurrence]]:
+    """Returns the latest occurrences of findings by their ids, newest launch first.
+
+    The findings are given by `account_id` and `finding_id`.
+    """
+    recent: defaultdict[str, list[StoredOccurrence]] = defaultdict(list)
+    if connection.dialect.name == POSTGRESQL:
+        rows = connection.execute(_recent_of_all(), {"rows": encode_rows(finding_keys)}).all()
+    else:
+        # SQLite cannot say "ten of each" without reading them all, and is asked at no distance.
+        rows = [row for key in finding_keys for row in connection.execute(_RECENT, key)]
+    for row in rows:
+        recent[row.finding_id].append(_stored(row))
+    return recent
 
 
 def fetch_of_findings(
@@ -239,6 +248,26 @@ def _of_findings(backend: str) -> Select[Any]:
     table = occurrences.c
     same = (table.account_id == given.c.account_id) & (table.finding_id == given.c.finding_id)
     return select(occurrences).select_from(given.join(occurrences, same))
+
+
+def _recent(account_id: ColumnElement[str], finding_id: ColumnElement[str]) -> Select[Any]:
+    table = occurrences.c
+    return (
+        select(occurrences)
+        .where(table.account_id == account_id, table.finding_id == finding_id)
+        .order_by(table.launch_time.desc(), table.launch_event_id.desc())
+        .limit(MAX_RECENT_OCCURRENCES)
+    )
+
+
+_RECENT = _recent(bindparam("account_id", type_=Text), bindparam("finding_id", type_=Text))
+
+
+@lru_cache
+def _recent_of_all() -> Select[Any]:
+    given = rows_of(("account_id", "finding_id"), POSTGRESQL)
+    recent = _recent(given.c.account_id, given.c.finding_id).correlate(given).lateral("recent")
+    return select(recent).select_from(given.join(recent, true()))
 
 
 _DELETE, _DELETE_RETIRED = (

@@ -136,7 +136,7 @@ findings = Table(
     # What few findings share, in the order in which lists come by default.
     *(
         Index(f"ix_findings_{column}_list", column, "update_time", "finding_id")
-        for column in ("actor_arn", "client", "assignee")
+        for column in ("account_id", "actor_arn", "client", "assignee")
     ),
     *(
         Index(None, column, "finding_id")
@@ -150,6 +150,17 @@ findings = Table(
     ),
 )
 """One row a finding. `change_count` rises with every change; the etag is made of it."""
+
+# Of what many findings share, also the other way round: ties come by the name either way.
+for _column in (findings.c.score, findings.c.occurrence_count):
+    Index(f"ix_findings_{_column.name}_desc", _column.desc(), findings.c.finding_id)
+# The worst first, and of these the latest.
+Index(
+    "ix_findings_triage",
+    findings.c.score.desc(),
+    findings.c.last_launch_time.desc(),
+    findings.c.finding_id,
+)
 
 finding_images = Table(
     "finding_images",
