@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import grpc
+
 from amiguard.v1 import finding_pb2, finding_service_pb2
 from amiguard.v1.finding_service_pb2_grpc import FindingServiceStub
+from amiguard_client._status import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,6 +82,28 @@ class FindingCalls:
             page_token = page.next_page_token
             if not page_token:
                 return
+
+    def poll(
+        self, request: finding_service_pb2.WatchFindingsRequest, *, limit: int
+    ) -> finding_service_pb2.WatchFindingsResponse:
+        """Returns what a stream says up to the present, or up to the response past a limit."""
+        request.stop_at_present = True
+        said = finding_service_pb2.WatchFindingsResponse()
+        connection = self._connection
+        call = self._stub.WatchFindings(
+            request, timeout=connection.timeout.total_seconds(), metadata=connection.metadata
+        )
+        try:
+            for response in call:
+                said.findings.extend(response.findings)
+                said.cursor = response.cursor
+                if len(said.findings) >= limit:
+                    break
+        except grpc.RpcError as failure:
+            raise error_of(failure, target=connection.target) from failure
+        finally:
+            call.cancel()
+        return said
 
     def acknowledge(
         self, name: str, *, assignee: str | None = None, etag: str | None = None

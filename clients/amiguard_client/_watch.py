@@ -91,6 +91,23 @@ class _Stream:
         return UnreachableError(f"{self._target} cannot be reached: {text}", code="UNAVAILABLE")
 
 
+def watch_request(
+    filter: str,  # noqa: A002 - the contract's word
+    *,
+    cursor: str | None,
+    start_time: datetime | None,
+) -> wire.WatchFindingsRequest:
+    """Returns what opens a stream; raises ValueError where two places to start are given."""
+    if cursor is not None and start_time is not None:
+        raise ValueError("got a cursor and a start time, expected one of them or none")
+    request = wire.WatchFindingsRequest(filter=filter)
+    if cursor is not None:
+        request.cursor = cursor
+    if start_time is not None:
+        request.start_time.FromDatetime(start_time)
+    return request
+
+
 class Watcher:
     """Follows the changes of findings; used once.
 
@@ -108,14 +125,8 @@ class Watcher:
         timing: Timing | None = None,
         patience: timedelta = SILENCE,
     ) -> None:
-        if cursor is not None and start_time is not None:
-            raise ValueError("got a cursor and a start time, expected one of them or none")
         self._connection = connection
-        self._request = wire.WatchFindingsRequest(filter=filter)
-        if cursor is not None:
-            self._request.cursor = cursor
-        if start_time is not None:
-            self._request.start_time.FromDatetime(start_time)
+        self._request = watch_request(filter, cursor=cursor, start_time=start_time)
         self._backoff = Backoff(retry or RetryPolicy(), timing or Timing())
         self._patience = patience
 

@@ -12,6 +12,7 @@ from amiguard_client.lifecycle import (
     acknowledge_finding,
     close_finding,
     list_finding_history,
+    poll_findings,
     reopen_finding,
     update_finding,
     watch_findings,
@@ -210,4 +211,23 @@ class Client:
             start_time=start_time,
             retry=retry,
             timing=timing,
+        )
+
+    def poll_findings(
+        self,
+        filter: str = "",  # noqa: A002 - the wire contract's word
+        *,
+        cursor: str | None = None,
+        start_time: datetime | None = None,
+        limit: int = 500,
+    ) -> FindingChanges:
+        """Returns the changes that `watch_findings` would yield, as far as there are any by now.
+
+        For callers that come by now and then: they store the cursor after handling the findings,
+        and come back with it. Where there are more than `limit`, the rest is left to the next
+        call; some more than that may come, as many as the server sent together. No findings means
+        that there were none left.
+        """
+        return poll_findings(
+            self.connection, filter, cursor=cursor, start_time=start_time, limit=limit
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from amiguard_client._finding_calls import FindingCalls
 from amiguard_client._from_wire import finding_of, history_entry_of
-from amiguard_client._watch import Watcher
+from amiguard_client._watch import Watcher, watch_request
 from amiguard_client.values import Disposition, FindingChanges
 
 if TYPE_CHECKING:
@@ -95,3 +95,19 @@ def watch_findings(
         FindingChanges(findings=tuple(map(finding_of, response.findings)), cursor=response.cursor)
         for response in watcher
     )
+
+
+def poll_findings(
+    connection: Connection,
+    filter: str,  # noqa: A002 - the contract's word
+    *,
+    cursor: str | None,
+    start_time: datetime | None,
+    limit: int,
+) -> FindingChanges:
+    """Returns changes of findings up to the present, in one call."""
+    if limit < 1:
+        raise ValueError(f"got limit {limit}, expected 1 or more")
+    request = watch_request(filter, cursor=cursor, start_time=start_time)
+    said = FindingCalls(connection).poll(request, limit=limit)
+    return FindingChanges(findings=tuple(map(finding_of, said.findings)), cursor=said.cursor)

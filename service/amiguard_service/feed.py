@@ -93,9 +93,14 @@ class ChangeFeed:
             raise self._fault
         return cursor < self._end
 
-    async def read_after(self, cursor: int, condition: Filter) -> FeedPage:
-        """Returns the next page of findings that fulfil a condition; its cursor is a later one."""
-        key = (cursor, self._end, condition)
+    async def read_after(
+        self, cursor: int, condition: Filter, *, end: int | None = None
+    ) -> FeedPage:
+        """Returns the next page of findings that fulfil a condition; its cursor is a later one.
+
+        `end` is a cursor up to which all is committed; None for how far the log was seen to reach.
+        """
+        key = (cursor, self._end if end is None else end, condition)
         reading = self._readings.get(key)
         if reading is None:
             reading = asyncio.create_task(self._read(*key))

@@ -76,10 +76,14 @@ class Watch:
         """Sends the changes that fulfil a condition, and heartbeats, until it is cancelled.
 
         The first heartbeat is sent at once. Raises DrainingError when the server is about to stop.
+        Returns where the request asks to stop at the present.
         """
         wake = asyncio.Event()
         with self._streams.admit(), self._drain.watching(wake.set):
             cursor = await self._start(request)
+            if request.stop_at_present:
+                await self._send_until_present(cursor, condition, send=send)
+                return
             with self._feed.watching(wake):
                 await self._send_changes(cursor, condition, send=send, wake=wake)
 
@@ -105,6 +109,19 @@ class Watch:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(next_beat):
                     await wake.wait()
+
+    async def _send_until_present(self, cursor: int, condition: Filter, *, send: Send) -> None:
+        end = await self._store.run(self._log.last_cursor)
+        await send(self._response(cursor))
+        while cursor < end:
+            if self._drain.is_draining:
+                raise DrainingError
+            page = await self._feed.read_after(cursor, condition, end=end)
+            for response in self._responses(page):
+                await send(response)
+            cursor = page.cursor
+        # A page without a finding that fulfils the condition has told nobody of its cursor.
+        await send(self._response(cursor))
 
     async def _start(self, request: wire.WatchFindingsRequest) -> int:
         if request.HasField("start_time"):
