@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from tests.data.shapes import Record, encode
 from tests.data.strategies import record_sets
 from tests.ocsf_schema import ocsf, values_at
 
+ROOT = Path(__file__).parents[1]
 STATES = [number for number in Finding.State.values() if number]
 DISPOSITIONS = Finding.Disposition.values()
 
@@ -355,3 +358,16 @@ def test_the_default_is_what_the_schemas_of_today_read() -> None:
     """Unless asked, an event is of version 1.5.0."""
     assert DEFAULT_VERSION == "1.5.0"
     assert detection_finding(finding_message())["metadata"]["version"] == "1.5.0"
+
+
+def test_the_page_says_what_is_where() -> None:
+    """Each attribute that docs/ocsf.md names is there, in an event of a finding that has it all."""
+    page = (ROOT / "docs/ocsf.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\S+?)`", row)]
+
+    event = detection_finding(finding_message())
+
+    assert len(named) > 30
+    assert [name for name in named if not values_at(event, name)] == []
+    assert f"{', '.join(VERSIONS[1:-1])} and {VERSIONS[-1]} are known" in page
