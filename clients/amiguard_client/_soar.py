@@ -42,7 +42,12 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "timeout_seconds": (int, float),
 }
 _PEM = ("ca", "cert", "key")
-_TEXTS: Mapping[str, type[str] | UnionType] = {"str": str, "str | None": str | None}
+_CHECKED: Mapping[str, tuple[type | UnionType, str]] = {
+    "str": (str, "text"),
+    "str | None": (str | None, "text"),
+    "int": (int, "a whole number"),
+    "Mapping[str, str | None]": (Mapping, "an object"),
+}
 """What a parameter may be given, by its annotation."""
 
 _P = ParamSpec("_P")
@@ -82,7 +87,7 @@ class SoarError(Exception):
 def step(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Makes whatever a function raises for a reason its caller can know a SoarError.
 
-    Arguments that are to be texts are checked: a field that a playbook looks for and does not find
+    The kinds of the plain arguments are checked first: what a playbook looks for and does not find
     comes as None, or as a list.
     """
     signature = inspect.signature(function)
@@ -90,7 +95,7 @@ def step(function: Callable[_P, _T]) -> Callable[_P, _T]:
     @wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
-            _check_texts(signature.bind(*args, **kwargs))
+            _check(signature.bind(*args, **kwargs))
             return function(*args, **kwargs)
         except AmiguardError as error:
             raise SoarError(_told(error), cause=error) from error
@@ -101,11 +106,11 @@ def step(function: Callable[_P, _T]) -> Callable[_P, _T]:
     return run
 
 
-def _check_texts(bound: inspect.BoundArguments) -> None:
+def _check(bound: inspect.BoundArguments) -> None:
     for name, value in bound.arguments.items():
-        kind = _TEXTS.get(bound.signature.parameters[name].annotation)
-        if kind is not None and not isinstance(value, kind):
-            raise TypeError(f"{name}: got {type(value).__name__}, expected text")
+        kind, wanted = _CHECKED.get(bound.signature.parameters[name].annotation, (object, ""))
+        if not isinstance(value, kind):
+            raise TypeError(f"{name}: got {type(value).__name__}, expected {wanted}")
 
 
 @contextmanager
@@ -167,12 +172,16 @@ def _connect(settings: Settings) -> Client:
     for name in _PEM:
         if settings.get(name) and "-----BEGIN " not in settings[name]:
             raise ValueError(f"connection.{name}: got another text, expected PEM")
+    # Vaults and files tend to end a token with a new line.
+    token = settings.get("token", "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("connection.token: got other characters, expected printable ASCII")
     return connect(
         settings["server"],
         insecure=settings.get("insecure", False),
         root_certificates=settings["ca"].encode() if settings.get("ca") else None,
         client_certificate=_certificate_of(settings),
-        token=settings.get("token") or None,
+        token=token or None,
         timeout=timedelta(seconds=settings.get("timeout_seconds", DEFAULT_TIMEOUT.total_seconds())),
     )
 

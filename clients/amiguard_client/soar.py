@@ -14,7 +14,7 @@ as it is, and the step succeeds.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +26,7 @@ from amiguard_client.retry import RetryPolicy
 from amiguard_client.values import Disposition, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from amiguard_client.client import Client
     from amiguard_client.values import Finding
@@ -197,6 +197,9 @@ def label(
     etag: str | None = None,
 ) -> dict[str, Any]:
     """Sets labels of a finding beside those it has; a value of None takes a label away."""
+    for key, value in labels.items():
+        if not isinstance(value, str | None):
+            raise TypeError(f"labels.{key}: got {type(value).__name__}, expected text")
     with connected(connection) as client:
         for attempt in range(_ATTEMPTS):
             present = client.get_finding(name)
@@ -317,7 +320,9 @@ def _settled(
 
 
 def _records_of(events: Mapping[str, Any] | str | Iterable[Mapping[str, Any] | str]) -> list[bytes]:
-    given = [events] if isinstance(events, Mapping | str) else list(events)
+    if not isinstance(events, Iterable):
+        raise TypeError(f"events: got {type(events).__name__}, expected objects or texts")
+    given = [events] if isinstance(events, Mapping | str) else events
     return [
         record if isinstance(record, bytes) else json.dumps(record).encode()
         for index, event in enumerate(given)

@@ -264,6 +264,10 @@ def test_another_entry_of_the_id_is_no_repetition(server: soar.Settings) -> None
         (lambda s: soar.poll(s, "x"), "cursor"),
         (lambda s: soar.poll(s, start_time="7"), "start_time: got '7'"),
         (lambda s: UNTYPED.submit_events(s, [7]), "events[0]: got int"),
+        (lambda s: UNTYPED.submit_events(s, 7), "events: got int, expected objects or texts"),
+        (lambda s: UNTYPED.get_findings(s, limit="3"), "limit: got str, expected a whole number"),
+        (lambda s: UNTYPED.label(s, "x", ["k"]), "labels: got list, expected an object"),
+        (lambda s: UNTYPED.label(s, "x", {"k": 7}), "labels.k: got int, expected text"),
         (lambda s: soar.submit_events(s, [], source="A B"), "source"),
         (lambda s: soar.propose_allow(s, "*"), "organization_pattern"),
         (lambda s: soar.allow_pattern(s, "ours", "acme-*", justification=""), "justification"),
@@ -289,6 +293,7 @@ def test_what_is_wrong_is_said_in_a_line(
         ({"server": "h:1", "insecure": "true"}, "connection.insecure: got str, expected bool"),
         ({"server": "h:1", "timeout_seconds": True}, "connection.timeout_seconds: got bool"),
         ({"server": "h:1", "tokne": "t"}, "got 'tokne', expected only server, token"),
+        ({"server": "h:1", "token": "ü"}, "connection.token: got other characters"),
         ({"server": "h:1", "ca": "/etc/ca.pem"}, "connection.ca: got another text, expected PEM"),
         ({"server": "h:1", "cert": "-----BEGIN "}, "got one of cert and key"),
         ({"server": "h:1", "ca": "-----BEGIN ", "insecure": True}, "got certificates for an"),
@@ -317,6 +322,7 @@ def test_a_token_says_who_may(migrated_sqlite: Path, tmp_path: Path) -> None:
         stranger = {**reader, "token": "never-heard-of"}
 
         assert soar.get_finding(reader, name)["name"] == name
+        assert soar.get_finding({**reader, "token": "reader\n"}, name)["name"] == name
         denied = failure(lambda: soar.acknowledge(reader, name))
         unknown = failure(lambda: soar.get_finding(stranger, name))
 
