@@ -36,6 +36,8 @@ SHOWABLE = [
     str(path.relative_to(ROOT))
     for path in sorted(EXAMPLES.rglob("*"))
     if path.suffix in {".mjs", ".py"} or path.name == "package.json"
+    # What `npm ci` put there, if somebody followed the page in this tree.
+    if "node_modules" not in path.parts
 ]
 
 

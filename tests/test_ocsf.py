@@ -49,7 +49,9 @@ arns = st.sampled_from(
     ]
 )
 addresses = st.one_of(
-    st.sampled_from(["", "AWS Internal", "ec2.amazonaws.com", "fe80::1%eth0", "::ffff:192.0.2.1"]),
+    st.sampled_from(
+        ["", "AWS Internal", "ec2.amazonaws.com", "fe80::1%" + "x" * 40, "::ffff:192.0.2.1"]
+    ),
     st.ip_addresses().map(str),
 )
 

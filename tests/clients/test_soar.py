@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from amiguard_client import Client, soar
+from amiguard_client import Client, Finding, soar
 from amiguard_service.identity import Role
 from tests.clients.live_server import Live, live_server, people
 from tests.data.records import NINE_O_CLOCK, describe_images, run_instances
@@ -105,6 +105,34 @@ def test_a_finding_is_handled(live: Live, server: soar.Settings) -> None:
     assert (closed["state"], closed["disposition"]) == ("CLOSED", "TRUE_POSITIVE")
     assert (reopened["state"], reopened["disposition"]) == ("OPEN", None)
     assert soar.get_finding(server, name) == reopened
+
+
+class Overtaken(Client):
+    """A client whose finding somebody else labels just after it was read for the first time."""
+
+    is_overtaken = False
+
+    def get_finding(self, name: str) -> Finding:
+        """Returns the finding, and lets somebody else be faster."""
+        finding = super().get_finding(name)
+        if not self.is_overtaken:
+            self.is_overtaken = True
+            self.update_finding(name, labels={"theirs": "1"})
+        return finding
+
+
+def test_labels_of_others_stay(live: Live, live_client: Client) -> None:
+    """Labels that somebody sets at the same time are not lost, unless an etag says not to merge."""
+    first, second = live.occur(1), live.occur(2)
+
+    merged = soar.label(Overtaken(live_client.connection), first, {"ours": "1"})
+    etag = soar.get_finding(live_client, second)["etag"]
+    error = failure(
+        lambda: soar.label(Overtaken(live_client.connection), second, {"ours": "1"}, etag=etag)
+    )
+
+    assert merged["labels"] == {"ours": "1", "theirs": "1"}
+    assert error.reason == "ETAG_MISMATCH"
 
 
 def test_a_risk_is_accepted_until_a_time(live: Live, server: soar.Settings) -> None:
