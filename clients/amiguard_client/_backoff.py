@@ -12,6 +12,9 @@ from amiguard_client.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
     from amiguard_client.retry import RetryPolicy, Timing
 
 _MAX_SERVER_FAULTS = 5
@@ -23,9 +26,16 @@ _PERMANENT_CODES = {"UNIMPLEMENTED", "FAILED_PRECONDITION"}
 class Backoff:
     """Counts failures in a row, and waits after each as a retry policy says."""
 
-    def __init__(self, retry: RetryPolicy, timing: Timing) -> None:
+    def __init__(
+        self,
+        retry: RetryPolicy,
+        timing: Timing,
+        *,
+        on_retry: Callable[[AmiguardError, timedelta], None] | None = None,
+    ) -> None:
         self._retry = retry
         self._timing = timing
+        self._on_retry = on_retry
         self._failures = 0
         self._failing_since = 0.0
 
@@ -51,6 +61,8 @@ class Backoff:
             or (_is_fault(failure) and self._failures >= _MAX_SERVER_FAULTS)
         ):
             raise failure
+        if self._on_retry is not None:
+            self._on_retry(failure, delay)
         self._timing.sleep(delay.total_seconds())
 
 

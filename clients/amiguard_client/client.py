@@ -17,18 +17,19 @@ from amiguard_client.lifecycle import (
     update_finding,
     watch_findings,
 )
-from amiguard_client.packing import LogFile, Records, Submittable, batch_of
+from amiguard_client.packing import Limits, LogFile, Records, Submittable, batch_of
 from amiguard_client.submit import Submitter
 from amiguard_client.summary import BatchResult, SubmitSummary, result_of
 from amiguard_client.tuning import TuningClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from types import TracebackType
 
     from amiguard_client.channel import Connection
     from amiguard_client.coverage import Coverage
+    from amiguard_client.errors import AmiguardError
     from amiguard_client.retry import RetryPolicy, Timing
     from amiguard_client.values import (
         Disposition,
@@ -70,19 +71,28 @@ class Client:
         *,
         source: str,
         on_ack: Callable[[BatchResult], None] | None = None,
+        on_retry: Callable[[AmiguardError, timedelta], None] | None = None,
         retry: RetryPolicy | None = None,
         timing: Timing | None = None,
+        bounds: Limits | None = None,
     ) -> SubmitSummary:
         """Submits log files, groups of records and single records; returns once all is durable.
 
         `inputs` is read lazily, in another thread, no further than the server's window allows.
         `source` names the forwarder in the server's logs: 1 to 64 characters from [a-z0-9-].
         `on_ack` is called in this thread for each batch, in the order of the input and exactly
-        once. Broken connections, restarts and overload are waited out within `retry`; submitting
-        the same records again is always safe.
+        once. Broken connections, restarts and overload are waited out within `retry`, each wait
+        after a call of `on_retry` with its cause and length; submitting the same records again is
+        always safe. `bounds` hold less in memory than the server's limits allow.
         """
         submitter = Submitter(
-            self.connection, source=source, on_ack=on_ack, retry=retry, timing=timing
+            self.connection,
+            source=source,
+            on_ack=on_ack,
+            on_retry=on_retry,
+            retry=retry,
+            timing=timing,
+            bounds=bounds,
         )
         return submitter.run(inputs)
 

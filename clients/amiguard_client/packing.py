@@ -61,10 +61,20 @@ class Limits:
     max_inflated_bytes: int = 16 * 1024 * 1024
 
     @classmethod
-    def from_message(cls, message: wire.StreamLimits) -> Limits:
-        """Reads the server's limits; one it leaves out is small enough for any server."""
+    def from_message(cls, message: wire.StreamLimits, *, bounds: Limits | None = None) -> Limits:
+        """Reads the server's limits; one it leaves out is small enough for any server.
+
+        `bounds` are the caller's own: of each limit the smaller one counts.
+        """
         given = {field.name: getattr(message, field.name) for field in fields(cls)}
-        return cls(**{name: value for name, value in given.items() if value > 0})
+        limits = cls(**{name: value for name, value in given.items() if value > 0})
+        if bounds is None:
+            return limits
+        both = {
+            field.name: min(getattr(limits, field.name), getattr(bounds, field.name))
+            for field in fields(cls)
+        }
+        return cls(**both)
 
     @property
     def max_payload_bytes(self) -> int:

@@ -21,6 +21,7 @@ from amiguard_client.summary import BatchResult, SubmitSummary, Tally, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import timedelta
 
     from amiguard_client.channel import Connection
 
@@ -61,7 +62,8 @@ class Submitter:
 
     Batches go out in the order of the input and are acknowledged in that order, each exactly once,
     whatever happens to the streams that carry them. Besides the server's window of batches, one
-    that waits for room in it and one that is being packed are held in memory.
+    that waits for room in it and one that is being packed are held in memory; `bounds`, where they
+    are tighter than the server's limits, make that less.
     """
 
     def __init__(
@@ -70,11 +72,14 @@ class Submitter:
         *,
         source: str,
         on_ack: Callable[[BatchResult], None] | None = None,
+        on_retry: Callable[[AmiguardError, timedelta], None] | None = None,
         retry: RetryPolicy | None = None,
         timing: Timing | None = None,
+        bounds: Limits | None = None,
     ) -> None:
         self._connection = connection
         self._source = source
+        self._bounds = bounds
         self._on_ack = on_ack
         self._retry = retry or RetryPolicy()
         timing = timing or Timing()
@@ -86,7 +91,7 @@ class Submitter:
         self._inbox: Batch | None = None
         self._feed: Feed | None = None
         self._input_ended: InputEnded | None = None
-        self._backoff = Backoff(self._retry, timing)
+        self._backoff = Backoff(self._retry, timing, on_retry=on_retry)
 
     def run(self, inputs: Iterable[Submittable]) -> SubmitSummary:
         """Submits all of `inputs` and returns once everything is acknowledged.
@@ -170,7 +175,7 @@ class Submitter:
         """Takes in one response; returns an error where it breaks the contract."""
         match message.WhichOneof("message"):
             case "opened":
-                talk.limits = Limits.from_message(message.opened)
+                talk.limits = Limits.from_message(message.opened, bounds=self._bounds)
                 if self._feed is None:
                     self._feed = Feed(inputs, talk.limits, events=self._events)
                 if not self._unacked:

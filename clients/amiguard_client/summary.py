@@ -37,7 +37,9 @@ class BatchResult:
 
     `number` counts the batches of a submission from 1, in the order of the input.
     `is_last_of_input` says that the log file or group it belongs to is now done with. The counts
-    are all there; at most 100 rejections and 100 findings of a batch are named.
+    are all there; at most 100 rejections and 100 findings of a batch are named. Of the rejected,
+    `unsent_count` were not sent, because no message could carry them: the server knows nothing of
+    them.
     """
 
     number: int
@@ -49,6 +51,7 @@ class BatchResult:
     rejected_count: int
     rejections: tuple[RecordRejection, ...]
     finding_names: tuple[str, ...]
+    unsent_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +141,7 @@ def result_of(batch: Batch, ack: wire.BatchAck, *, number: int) -> BatchResult:
         rejected_count=ack.rejected_count + len(batch.unsendable),
         rejections=tuple(sorted(rejections, key=lambda rejection: rejection.index)),
         finding_names=tuple(ack.finding_names),
+        unsent_count=len(batch.unsendable),
     )
 
 

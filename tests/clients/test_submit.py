@@ -21,6 +21,7 @@ from amiguard_client import (
     Submittable,
     connect,
 )
+from amiguard_client.packing import Limits
 from tests.clients.scripted_server import (
     Act,
     Fault,
@@ -113,6 +114,45 @@ def test_record_too_large_for_any_message_is_set_aside(
     assert server.ingest.committed == [[record(1), record(2)]]
     assert [(r.input_name, r.index) for r in summary.rejections] == [("big", 1)]
     assert summary.record_count == 3
+
+
+def test_records_that_were_not_sent_are_told_apart(server: ScriptedServer, client: Client) -> None:
+    """An ack says how many of the rejected the server knows nothing of."""
+    server.ingest.limits.max_message_bytes = 4096
+    acks: list[BatchResult] = []
+
+    client.submit(
+        [Records([record(1), b"no object", b"{%s}" % (b" " * 5000)], name="group")],
+        source="test",
+        on_ack=acks.append,
+    )
+
+    assert [(ack.rejected_count, ack.unsent_count) for ack in acks] == [(2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected_batches", "expected_most"),
+    [
+        (Limits(max_batches_in_flight=1, max_records_per_batch=3), 4, 1),
+        (Limits(max_batches_in_flight=99, max_records_per_batch=99), 3, 2),
+    ],
+)
+def test_the_tighter_of_bounds_and_limits_counts(
+    server: ScriptedServer,
+    client: Client,
+    bounds: Limits,
+    *,
+    expected_batches: int,
+    expected_most: int,
+) -> None:
+    """A caller's own bounds make batches and window smaller than the server allows, not larger."""
+    server.ingest.limits.max_batches_in_flight = 2
+    server.ingest.limits.max_records_per_batch = 4
+
+    client.submit([Records([record(n) for n in range(12)])], source="test", bounds=bounds)
+
+    assert len(server.ingest.committed) == expected_batches
+    assert server.ingest.most_outstanding <= expected_most
 
 
 def test_input_of_nothing_sendable_is_done_in_order(client: Client) -> None:

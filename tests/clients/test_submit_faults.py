@@ -150,6 +150,25 @@ def test_an_acknowledgement_starts_the_delays_anew(server: ScriptedServer, clien
     assert time.sleeps == [0.25] * 4
 
 
+def test_each_wait_is_told_with_its_cause(server: ScriptedServer, client: Client) -> None:
+    """Whoever submits learns what failed and how long is waited, before the wait."""
+    server.ingest.script = [Act(Fault.REFUSE), Act(Fault.REFUSE)]
+    time = FakeTime()
+    told: list[tuple[str, timedelta, int]] = []
+
+    client.submit(
+        groups(1),
+        source="test",
+        on_retry=lambda error, delay: told.append((error.code, delay, len(time.sleeps))),
+        timing=time.timing(),
+    )
+
+    assert told == [
+        ("UNAVAILABLE", timedelta(seconds=0.25), 0),
+        ("UNAVAILABLE", timedelta(seconds=0.5), 1),
+    ]
+
+
 def test_unreachable_server_is_given_up_with_what_is_unacknowledged() -> None:
     """A server that never answers is given up after the patience, saying what is left."""
     with serve() as stopped:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SUFFIXES = (".json", ".jsonl", ".ndjson")
+from amiguard_client.log_names import SUFFIXES, is_log_file, is_other_feed
+
 STDIN = "-"
 STDIN_NAME = "<stdin>"
 """What rejections call standard input."""
-
-_OTHER_FEED = re.compile(r"CloudTrail-(Digest|Insight|NetworkActivity|.*Aggregated)")
-"""Folders that CloudTrail delivers beside the log files: what is in them holds no records."""
 
 
 @dataclass(slots=True)
@@ -40,7 +37,7 @@ class Discovery:
                     self.problem(f"{path}: no log file in this folder ({', '.join(SUFFIXES)})")
             elif not path.exists():
                 self.problem(f"{path}: no such file or folder")
-            elif is_other_feed(path):
+            elif is_other_feed(path.parts[:-1]):
                 self.skipped_count += 1
             else:
                 yield path
@@ -63,17 +60,7 @@ class Discovery:
                 yield from self._walk(path)
             elif entry.is_file() and is_log_file(entry.name):
                 self._found_any = True
-                if is_other_feed(path):
+                if is_other_feed(path.parts[:-1]):
                     self.skipped_count += 1
                 else:
                     yield path
-
-
-def is_log_file(name: str) -> bool:
-    """Says whether a file's name is that of a log file."""
-    return not name.startswith(".") and name.lower().removesuffix(".gz").endswith(SUFFIXES)
-
-
-def is_other_feed(path: Path) -> bool:
-    """Says whether a file stands in a folder of a CloudTrail feed that holds no records."""
-    return any(_OTHER_FEED.fullmatch(part) for part in path.parts[:-1])
