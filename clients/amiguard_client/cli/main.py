@@ -25,6 +25,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 _COMMANDS = {
     "submit": ("amiguard_client.cli.submit", "Submit log files to a server."),
+    "forward": ("amiguard_client.cli.forward", "Forward records to a server as they come."),
     "findings": (
         "amiguard_client.cli.findings",
         "Read findings from a server, change them and watch them.",
