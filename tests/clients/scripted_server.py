@@ -314,15 +314,15 @@ class ScriptedServer:
 
 @contextmanager
 def serve(
-    ingest: Ingest | None = None, findings: Findings | None = None
+    ingest: Ingest | None = None, findings: Findings | None = None, *, port: int = 0
 ) -> Iterator[ScriptedServer]:
-    """Runs a server on a free port until the block ends."""
+    """Runs a server until the block ends, on a free port where it is 0."""
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
     ingest = ingest or Ingest()
     findings = findings or Findings()  # type: ignore[abstract]  # no test calls the other methods
     add_IngestServiceServicer_to_server(ingest, server)
     add_FindingServiceServicer_to_server(findings, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
         yield ScriptedServer(f"127.0.0.1:{port}", ingest, findings)

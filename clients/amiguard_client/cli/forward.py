@@ -11,7 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.draining import draining
 from amiguard_client.cli.durations import Duration
@@ -102,7 +102,7 @@ _OPTIONS = (
     ),
     click.option(
         "-o",
-        "output",
+        "--output",
         type=click.Choice([TEXT, JSON]),
         default=TEXT,
         show_default=True,
@@ -371,7 +371,8 @@ def _run(
                 finally:
                     _report(counts, common.output)
     except (ForwardError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        say(f"Error: {error}")
+        ctx.exit(FAILED)
     if common.once and _has_bad(counts):
         ctx.exit(SOME_REJECTED)
 

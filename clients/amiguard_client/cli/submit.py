@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,11 +15,12 @@ import rich_click as click
 from amiguard_client.cli.discovery import STDIN, STDIN_NAME, Discovery
 from amiguard_client.cli.durations import Duration
 from amiguard_client.cli.exits import FAILED, SOME_REJECTED
-from amiguard_client.cli.inputs import paths_argument, rejections_option
+from amiguard_client.cli.inputs import rejections_option
 from amiguard_client.cli.output import JSON, TEXT, count_text, say, write_json
 from amiguard_client.cli.progress import progress_bar
 from amiguard_client.cli.safe import safe
 from amiguard_client.cli.server import server_of
+from amiguard_client.cli.submit_s3 import SCHEME, Meant, objects_of, s3_options
 from amiguard_client.errors import AmiguardError
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _FINDINGS_SHOWN = 20
 
 
 @click.command("submit")
-@paths_argument
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option(
     "--source",
     default="amiguardctl",
@@ -45,6 +47,7 @@ _FINDINGS_SHOWN = 20
     help="How long to keep trying a server that is away or overloaded.",
 )
 @rejections_option
+@s3_options
 @click.option(
     "-o",
     "output",
@@ -56,44 +59,49 @@ _FINDINGS_SHOWN = 20
 @click.pass_context
 def command(
     ctx: click.Context,
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     *,
     source: str,
     give_up_after: timedelta,
     show_rejections: int,
+    since: datetime | None,
+    until: datetime | None,
+    accounts: tuple[str, ...],
+    regions: tuple[str, ...],
+    state: Path | None,
     output: str,
 ) -> None:
     """Submit log files to a server and wait until everything is durable.
 
-    PATH is a log file, a folder of them, or - for standard input. Files are JSON as CloudTrail
-    delivers it or one record a line, plain or gzip. In folders, files named .json, .jsonl or
-    .ndjson, with or without .gz, are taken in the order of their names; CloudTrail's digest,
-    insight, network activity and aggregated folders are left out. Submitting a file again is safe.
+    PATH is a log file, a folder of them, s3://BUCKET/PREFIX, or - for standard input. Files are
+    JSON as CloudTrail delivers it or one record a line, plain or gzip. In folders, files named
+    .json, .jsonl or .ndjson, with or without .gz, are taken in the order of their names, and in
+    buckets in no order; CloudTrail's digest, insight, network activity and aggregated folders are
+    left out. Submitting a file again is safe.
     """
-    from amiguard_client.retry import RetryPolicy
-
+    meant = Meant(since=since, until=until, accounts=accounts, regions=regions, state=state)
     discovery = Discovery(on_problem=say)
-    files = list(_expand(paths, discovery))
-    if not files:
-        # Nothing to say to a server, which may not even be there.
-        ctx.exit(FAILED if discovery.problem_count else 0)
-    total = None if any(str(path) == STDIN for path in files) else len(files)
-    with server_of(ctx).connect() as client, progress_bar(total) as bar:
-        try:
-            summary = client.submit(
-                _open_all(files, discovery),
-                source=source,
-                on_ack=lambda result: _advance(bar, result),
-                retry=RetryPolicy(give_up_after=give_up_after),
-            )
-        except AmiguardError as error:
-            bar.hide()
-            if error.summary is not None:
-                _report(error.summary, bar.file_count, show=show_rejections, output=output)
-            raise
-        except OSError as error:
-            raise click.ClickException(f"cannot read the input: {error}") from error
-    _report(summary, bar.file_count, show=show_rejections, output=output)
+    telling = _Telling(show_rejections, output)
+    sending = partial(_send, ctx, telling, source=source, give_up_after=give_up_after)
+    buckets = [path for path in paths if path.startswith(SCHEME)]
+    if buckets and len(buckets) < len(paths):
+        raise click.UsageError(f"got both {SCHEME} and other paths, wanted one or the other")
+    if buckets:
+        with objects_of(
+            buckets, meant, give_up_after=give_up_after, discovery=discovery
+        ) as objects:
+            summary = sending(objects.open_all(), total=None, on_ack=objects.take)
+        if objects.known_count:
+            say(f"left out {count_text(objects.known_count, 'file')} acknowledged before")
+    else:
+        if meant.is_given:
+            raise click.UsageError(f"got an option for {SCHEME}, wanted such a path too")
+        files = list(_expand(map(Path, paths), discovery))
+        if not files:
+            # Nothing to say to a server, which may not even be there.
+            ctx.exit(FAILED if discovery.problem_count else 0)
+        total = None if any(str(path) == STDIN for path in files) else len(files)
+        summary = sending(_open_all(files, discovery), total=total)
     if discovery.skipped_count:
         skipped = count_text(discovery.skipped_count, "file")
         say(f"left out {skipped} of other CloudTrail feeds")
@@ -101,6 +109,52 @@ def command(
         ctx.exit(FAILED)
     if summary.rejected_count:
         ctx.exit(SOME_REJECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """How the summary is told."""
+
+    show_rejections: int
+    output: str
+
+    def report(self, summary: SubmitSummary, file_count: int) -> None:
+        _report(summary, file_count, show=self.show_rejections, output=self.output)
+
+
+def _send(
+    ctx: click.Context,
+    telling: _Telling,
+    inputs: Iterator[Submittable],
+    *,
+    source: str,
+    give_up_after: timedelta,
+    total: int | None,
+    on_ack: Callable[[BatchResult], None] | None = None,
+) -> SubmitSummary:
+    """Submits inputs and tells what became of them, also where an error ends it."""
+    from amiguard_client.retry import RetryPolicy
+
+    with server_of(ctx).connect() as client, progress_bar(total) as bar:
+
+        def take(result: BatchResult) -> None:
+            if on_ack is not None:
+                on_ack(result)
+            _advance(bar, result)
+
+        try:
+            summary = client.submit(
+                inputs, source=source, on_ack=take, retry=RetryPolicy(give_up_after=give_up_after)
+            )
+        except AmiguardError as error:
+            bar.hide()
+            if error.summary is not None:
+                telling.report(error.summary, bar.file_count)
+            raise
+        except OSError as error:
+            raise click.ClickException(f"cannot read the input: {error}") from error
+    telling.report(summary, bar.file_count)
+    return summary
 
 
 def _expand(paths: Iterable[Path], discovery: Discovery) -> Iterator[Path]:

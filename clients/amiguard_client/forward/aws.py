@@ -53,7 +53,8 @@ def open_client(service: str, *, region: str | None = None, pool_size: int = 10)
     )
     with aws_errors(service):
         try:
-            return boto3.client(service, region_name=region, config=config)
+            # A session of its own: the one that boto3 shares keeps what it once found.
+            return boto3.Session().client(service, region_name=region, config=config)
         except ValueError as error:
             # What boto3 raises for an endpoint that is no URL, and the like.
             raise SetupError(f"{service}: {_one_line(error)}") from error

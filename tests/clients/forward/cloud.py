@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 from urllib.request import Request, urlopen
 
 import boto3
@@ -30,7 +31,7 @@ WAIT_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of AWS: the SQS action and its parameters, or the method and path of S3."""
+    """One call of AWS: the SQS action and its parameters, or method, path and query of S3."""
 
     action: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -76,7 +77,8 @@ def _call_of(environ: WSGIEnvironment, body: bytes) -> Call:
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target.startswith("AmazonSQS."):
         return Call(target.removeprefix("AmazonSQS."), json.loads(body or b"{}"))
-    return Call(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+    return Call(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", query)
 
 
 @dataclass
@@ -121,9 +123,13 @@ class Cloud:
     def send(self, queue_url: str, *bodies: str | dict[str, Any]) -> None:
         """Sends messages."""
         sqs = self.client("sqs")
-        for body in bodies:
-            text = body if isinstance(body, str) else json.dumps(body)
-            sqs.send_message(QueueUrl=queue_url, MessageBody=text)
+        texts = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
+        for start in range(0, len(texts), 10):
+            entries = [
+                {"Id": str(number), "MessageBody": text}
+                for number, text in enumerate(texts[start : start + 10])
+            ]
+            assert not sqs.send_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed")
 
     def depth(self, queue_url: str) -> tuple[int, int]:
         """Returns how many messages of a queue can be seen, and how many are hidden."""
