@@ -22,7 +22,8 @@ class Metric:
     values: tuple[str, ...] = ("",)
 
 
-SERVER, AWS = "server", "aws"
+SERVER, SQS, S3 = "server", "sqs", "s3"
+"""Who may fail: the peers of a forwarder."""
 
 OBJECTS = Metric(
     "objects",
@@ -53,7 +54,7 @@ RETRIES = Metric(
     "retries",
     "Attempts that failed and were made again, by who failed. When it rises, see `up`.",
     label="peer",
-    values=(SERVER, AWS),
+    values=(SERVER, SQS, S3),
 )
 VISIBILITY = Metric(
     "visibility_failures",
@@ -65,7 +66,7 @@ UP = Metric(
     "1 where the last attempt went well, 0 where it failed.",
     is_counter=False,
     label="peer",
-    values=(SERVER, AWS),
+    values=(SERVER, SQS, S3),
 )
 IN_FLIGHT = Metric(
     "in_flight_objects",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from amiguard_client.forward.aws import aws_errors
+from amiguard_client.forward.counts import SQS
 from amiguard_client.forward.stopping import Patience
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
@@ -83,7 +84,7 @@ class QueueOfDeadLetters:
 
     def put(self, letter: DeadLetter) -> None:
         """Sends the letter; raises a ForwardError where it cannot."""
-        self._patience.call(lambda: self._send(letter))
+        self._patience.call(lambda: self._send(letter), peer=SQS)
 
     def _send(self, letter: DeadLetter) -> None:
         with aws_errors(self._queue_url):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from amiguard_client.packing import Submittable
-from amiguard_client.summary import BatchResult, RecordRejection
+from amiguard_client.summary import MAX_REJECTIONS_KEPT, BatchResult, RecordRejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Part:
 class Outcome:
     """What became of a part: `flaw` says why it could not be forwarded as a whole.
 
-    `rejections` are those that were named, at most 100 of each batch.
+    `rejections` are those that were named, and not too many to keep.
     """
 
     accepted_count: int = 0
@@ -44,7 +44,8 @@ class Outcome:
         self.accepted_count += result.accepted_count
         self.rejected_count += result.rejected_count
         self.unsent_count += result.unsent_count
-        self.rejections += result.rejections
+        room = MAX_REJECTIONS_KEPT - len(self.rejections)
+        self.rejections += result.rejections[:room]
         is_unread = self.rejected_count and not self.accepted_count
         if result.is_last_of_input and (is_unread or self.unsent_count):
             self.flaw = self._describe()
@@ -52,7 +53,6 @@ class Outcome:
     def _describe(self) -> str:
         if not self.rejections:
             return f"{self.rejected_count} records were rejected"
-        # Those that were not sent say most: a part with no end, a record too long to be sent.
         first = self.rejections[0]
         path = "" if first.message.startswith(first.path) else f"{first.path}: "
         more = f" (and {self.rejected_count - 1} more)" if self.rejected_count > 1 else ""

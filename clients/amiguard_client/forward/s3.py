@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from amiguard_client.forward.aws import aws_errors
-from amiguard_client.forward.errors import BadObjectError
+from amiguard_client.forward.counts import S3
+from amiguard_client.forward.errors import AwayError, BadObjectError
 from amiguard_client.forward.notifications import ObjectAt
 from amiguard_client.forward.stopping import Patience
 
@@ -17,16 +17,12 @@ _CHUNK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Fetches objects; of each, `spool_bytes` at most are held in memory, and the rest on disk.
-
-    `on_chunk` is called between two chunks of an object, and may raise what ends the fetching.
-    """
+    """Fetches objects; one of more than `spool_bytes` is held on disk, any other in memory."""
 
     client: Any
     patience: Patience
     spool_bytes: int
     max_object_bytes: int
-    on_chunk: Callable[[], None] = lambda: None
 
     def fetch(self, at: ObjectAt) -> BinaryIO:
         """Returns an object's content, for others to close.
@@ -34,7 +30,7 @@ class Fetcher:
         Waits while S3 is away. Raises a BadObjectError for one that is gone, empty or too large,
         and an ObjectFaultError for one that may not be read.
         """
-        return self.patience.call(lambda: self._fetch(at))
+        return self.patience.call(lambda: self._fetch(at), peer=S3)
 
     def _fetch(self, at: ObjectAt) -> BinaryIO:
         with aws_errors(str(at)):
@@ -51,10 +47,17 @@ class Fetcher:
         try:
             # Not iter_chunks: it takes a body that ends early for a whole one.
             while chunk := body.read(_CHUNK_BYTES):
-                copy.write(chunk)
-                self.on_chunk()
+                _keep(copy, chunk)
         except BaseException:
             copy.close()
             raise
         copy.seek(0)
         return cast("BinaryIO", copy)
+
+
+def _keep(copy: IO[bytes], chunk: bytes) -> None:
+    """Writes a chunk; a disk that is full now may have room later."""
+    try:
+        copy.write(chunk)
+    except OSError as error:
+        raise AwayError(f"{tempfile.gettempdir()}: {error.strerror or error}") from error

@@ -16,6 +16,7 @@ from amiguard_client.forward.counts import (
     DELAY,
     MESSAGES,
     OBJECTS,
+    SQS,
     Counts,
 )
 from amiguard_client.forward.dead_letters import DeadLetter, DeadLetters
@@ -133,7 +134,7 @@ class SqsSource:
             return
         held = [self._held.take(message.id) or message for message in messages]
         try:
-            failed_count = len(self.patience.call(lambda: self.queue.delete(held)))
+            failed_count = len(self.patience.call(lambda: self.queue.delete(held), peer=SQS))
         except ForwardError as error:
             self.say(f"{error}; what was to be deleted comes again")
             failed_count = len(held)
@@ -162,7 +163,7 @@ class SqsSource:
             self.queue.receive, wait=self.settings.wait, visibility=self.settings.visibility
         )
         try:
-            messages = self.patience.call(receive, is_taking=True)
+            messages = self.patience.call(receive, peer=SQS, is_taking=True)
         except (BadObjectError, ObjectFaultError) as error:
             # No such queue, or no permission: it may become right later, but not by waiting.
             raise SetupError(str(error)) from error
@@ -256,7 +257,7 @@ class _LooseRecords:
         ]
 
     def _open(self, name: str, text: str) -> Records:
-        return Records([text.encode("utf-8", errors="surrogateescape")], name=name)
+        return Records([text.encode("utf-8", errors="surrogatepass")], name=name)
 
     def settle(self, outcomes: Mapping[str, Outcome]) -> None:
         done = []

@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import Event
 from typing import TypeVar
 
-from amiguard_client.forward.counts import AWS, Outages
+from amiguard_client.forward.counts import Outages
 from amiguard_client.forward.errors import AwayError, StoppedError
 from amiguard_client.retry import RetryPolicy
 
@@ -61,8 +61,8 @@ class Patience:
         self._stop = stop
         self._outages = outages
 
-    def call(self, work: Callable[[], T], *, is_taking: bool = False) -> T:
-        """Returns what `work` gives once it raises no AwayError.
+    def call(self, work: Callable[[], T], *, peer: str, is_taking: bool = False) -> T:
+        """Returns what `work` asks of a peer, once it raises no AwayError.
 
         Raises the AwayError the retry policy does not wait out, and StoppedError at the end of
         the forwarder, or of the taking where it is part of that.
@@ -78,10 +78,10 @@ class Patience:
                 lasted = timedelta(seconds=time.monotonic() - since)
                 if failures == self._retry.max_attempts or lasted > self._retry.give_up_after:
                     raise
-                self._outages.failed(AWS, str(error))
+                self._outages.failed(peer, str(error))
                 wait(delay)
             else:
-                self._outages.went_well(AWS)
+                self._outages.went_well(peer)
                 return result
 
     def delay(self, failures: int) -> float:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from amiguard_client.forward.aws import aws_errors
+from amiguard_client.forward.counts import S3
 from amiguard_client.forward.errors import SetupError
 from amiguard_client.forward.notifications import ObjectAt
 from amiguard_client.forward.stopping import Patience
@@ -147,7 +148,7 @@ class Walk:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _list(self, place: _Place) -> _Page:
-        answer = self.patience.call(lambda: self._ask(place))
+        answer = self.patience.call(lambda: self._ask(place), peer=S3)
         prefixes = (entry["Prefix"] for entry in answer.get("CommonPrefixes", ()))
         rest = answer.get("NextContinuationToken")
         return _Page(

@@ -131,6 +131,32 @@ class Cloud:
             ]
             assert not sqs.send_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed")
 
+    def notify(self, queue_url: str, way: str) -> None:
+        """Has the bucket tell of its objects, by `sqs`, `sns`, `sns-raw` or `eventbridge`."""
+        sqs, s3 = self.client("sqs"), self.client("s3")
+        names = ["QueueArn"]
+        queue = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+        arn = queue["Attributes"]["QueueArn"]
+        configuration: dict[str, Any] = {"EventBridgeConfiguration": {}}
+        if way == "sqs":
+            target = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}
+            configuration = {"QueueConfigurations": [target]}
+        elif way == "eventbridge":
+            events = self.client("events")
+            pattern = {"source": ["aws.s3"], "detail-type": ["Object Created"]}
+            events.put_rule(Name="created", EventPattern=json.dumps(pattern), State="ENABLED")
+            events.put_targets(Rule="created", Targets=[{"Id": "queue", "Arn": arn}])
+        else:
+            sns = self.client("sns")
+            topic = sns.create_topic(Name="trail")["TopicArn"]
+            raw = {"RawMessageDelivery": "true"} if way == "sns-raw" else {}
+            sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=raw)
+            target = {"TopicArn": topic, "Events": ["s3:ObjectCreated:*"]}
+            configuration = {"TopicConfigurations": [target]}
+        s3.put_bucket_notification_configuration(
+            Bucket=BUCKET, NotificationConfiguration=configuration
+        )
+
     def depth(self, queue_url: str) -> tuple[int, int]:
         """Returns how many messages of a queue can be seen, and how many are hidden."""
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")

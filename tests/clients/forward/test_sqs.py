@@ -15,7 +15,7 @@ import pytest
 from amiguard_client import Client, RetryPolicy
 from amiguard_client.errors import PermissionDeniedError, UnauthenticatedError
 from amiguard_client.forward.aws import open_client
-from amiguard_client.forward.counts import AWS, DEAD_LETTERS, RETRIES, SERVER, UP
+from amiguard_client.forward.counts import DEAD_LETTERS, RETRIES, S3, SERVER, SQS, UP
 from amiguard_client.forward.dead_letters import FolderOfDeadLetters, QueueOfDeadLetters
 from amiguard_client.forward.errors import AwayError, SetupError
 from amiguard_service.identity import Role
@@ -65,6 +65,25 @@ def test_whatever_the_form_every_record_arrives_once(
     tuned = Tuned()
     assert find_differences(live_client, map(encode, records), tuned) == []
     assert here.counted()["messages deleted"] == len(loose) + len(files) + (len(files) + 9) // 10
+
+
+@pytest.mark.parametrize("way", ["sqs", "sns", "sns-raw", "eventbridge"])
+def test_what_aws_itself_sends_is_understood(
+    cloud: Cloud, server: ScriptedServer, tmp_path: Path, way: str
+) -> None:
+    """Notifications that the bucket sends, by each way it can, lead to its new objects."""
+    queue = cloud.make_queue()
+    cloud.notify(queue, way)
+    cloud.put("trail of acme/a+b=%é.json.gz", log_file(OTHER))
+    cloud.put("report.parquet", b"")
+
+    with scene(server.target) as here:
+        here.forwarder.run(here.sqs(queue, dead_letters=FolderOfDeadLetters(tmp_path)))
+
+    assert committed(server) == [OTHER]
+    assert here.said == []
+    assert cloud.depth(queue) == (0, 0)
+    assert here.counted()["objects passed_over"] == 1
 
 
 def test_what_is_no_log_file_is_passed_over_and_deleted(
@@ -378,8 +397,13 @@ def test_aws_that_is_away_is_waited_for(cloud: Cloud, server: ScriptedServer) ->
 
     assert committed(server) == [OTHER]
     assert cloud.depth(queue) == (0, 0)
-    assert here.counts.get(RETRIES, AWS) >= 3
-    assert "aws is back after 0 s" in here.said
+    # Of each call the AWS client itself makes a second attempt.
+    assert here.counts.get(RETRIES, SQS) >= 2
+    assert here.counts.get(RETRIES, S3) >= 1
+    assert {text.split(" after ")[0] for text in here.said if " is back " in text} == {
+        "sqs is back",
+        "s3 is back",
+    }
 
 
 def test_patience_has_the_end_that_is_set(cloud: Cloud, server: ScriptedServer) -> None:
