@@ -162,7 +162,12 @@ def _end_of_space(reader: _Reader, position: int) -> int:
     while True:
         match = _SPACE_AND_COMMAS.match(reader.window, position)
         position = match.end() if match else position
-        if position < len(reader.window) or not reader.grow():
+        if position < len(reader.window):
+            return position
+        # Little gzip can be very much space, which is not to be kept.
+        reader.drop(position)
+        position = 0
+        if not reader.grow():
             return position
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -159,3 +160,19 @@ def test_file_that_inflates_too_far_does_not_fit() -> None:
 def test_damaged_gzip_fits() -> None:
     """A damaged file that is small goes to the server, which keeps what it sets aside."""
     assert fits(b"\x1f\x8bnonsense", max_records=10, max_inflated_bytes=1000)
+
+
+def test_space_between_records_is_not_kept() -> None:
+    """However much space little gzip inflates to, memory holds a piece of it."""
+    space = b" " * (64 * 1024 * 1024)
+    content = gzip.compress(b'{"Records":[{"a":1},' + space + b'{"b":2}]}')
+    del space
+    tracemalloc.start()
+    try:
+        read = parts(content)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert read == [b'{"a":1}', b'{"b":2}']
+    assert peak_bytes < 16 * 1024 * 1024

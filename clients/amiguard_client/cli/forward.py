@@ -66,7 +66,7 @@ _OPTIONS = (
     click.option(
         "--max-object-bytes",
         type=Size(),
-        default="1GiB",
+        default="256MiB",
         show_default=True,
         help="Largest log file that is forwarded.",
     ),

@@ -26,7 +26,7 @@ class DirectorySettings:
 
     poll: timedelta = timedelta(seconds=10)
     settle: timedelta = timedelta(seconds=10)
-    max_object_bytes: int = 1024 * 1024 * 1024
+    max_object_bytes: int = 256 * 1024 * 1024
     is_once: bool = False
 
 

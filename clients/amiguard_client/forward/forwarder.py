@@ -70,7 +70,7 @@ class ForwardSettings:
     source: str = "amiguardctl"
     in_flight: int = 8
     max_bytes_in_flight: int = 256 * 1024 * 1024
-    max_object_bytes: int = 1024 * 1024 * 1024
+    max_object_bytes: int = 256 * 1024 * 1024
     max_attempts: int = 5
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(give_up_after=FOR_EVER))
     grace: timedelta = timedelta(seconds=20)
