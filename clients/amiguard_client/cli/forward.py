@@ -305,14 +305,16 @@ def directory(
         )
         from amiguard_client.forward.journal import Journal
 
+        root = path.absolute()
+        remembered = state or root / ".amiguardctl-forward"
+        _check_outside(root, common.dead_letter, remembered)
         settings = DirectorySettings(
             poll=poll,
             settle=settle,
             max_object_bytes=common.max_object_bytes,
             is_once=common.once,
         )
-        root = path.absolute()
-        with Journal(state or root / ".amiguardctl-forward", keeps=is_still_there) as journal:
+        with Journal(remembered, keeps=is_still_there) as journal:
             yield DirectorySource(root, journal, settings, work.counts, say, work.dead_letters)
 
     _run(ctx, common, make)
@@ -411,6 +413,16 @@ def _check_seconds(name: str, value: timedelta, least: timedelta, most: timedelt
             f"{name}: got {value.total_seconds():g} s, wanted whole seconds from "
             f"{least.total_seconds():g} to {most.total_seconds():g}"
         )
+
+
+def _check_outside(root: Path, dead_letter: str | None, state: Path) -> None:
+    """Ends the command where it would forward what it writes itself."""
+    from amiguard_client.log_names import is_log_file
+
+    if dead_letter is not None and Path(dead_letter).absolute().is_relative_to(root):
+        raise click.UsageError(f"--dead-letter: got a folder in {root}, wanted one outside of it")
+    if state.absolute().is_relative_to(root) and is_log_file(state.name):
+        raise click.UsageError(f"--state: got the name of a log file in {root}, wanted another")
 
 
 def _has_bad(counts: Counts) -> bool:

@@ -196,6 +196,8 @@ def _get(url: str) -> str:
         (["sqs", "https://q", "--max-bytes-in-flight", "lots"], 2, "got 'lots', wanted a number"),
         (["sqs", "https://q", "--source", "My Forwarder"], 1, "got 'My Forwarder', wanted 1 to 64"),
         (["directory", "no/such"], 2, "does not exist"),
+        (["directory", ".", "--dead-letter", "a/b"], 2, "wanted one outside of it"),
+        (["directory", ".", "--state", "state.json"], 2, "got the name of a log file"),
         (["stdin", "--metrics", "somewhere"], 2, "got 'somewhere', wanted HOST:PORT"),
         (["stdin", "--metrics", "999999"], 2, "got '999999', wanted HOST:PORT"),
     ],
@@ -207,6 +209,18 @@ def test_a_mistake_is_one_clear_line(args: list[str], exit_code: int, message: s
     assert result.exit_code == exit_code
     assert message in " ".join(result.stderr.replace("│", " ").split())
     assert "Traceback" not in result.stderr
+
+
+def test_help_loads_nothing_that_is_not_needed() -> None:
+    """AWS, gRPC and Prometheus are loaded by those who forward."""
+    code = (
+        "import sys; from amiguard_client.cli import forward, submit_s3; "
+        "print(*sorted({'boto3', 'botocore', 'grpc', 'prometheus_client'} & sys.modules.keys()))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert done.stdout == "\n"
 
 
 def test_a_port_that_is_taken_is_one_clear_line(server: ScriptedServer) -> None:
