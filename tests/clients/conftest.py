@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from amiguard_client import Client, connect
 from tests.clients.live_server import Live, live_server
 from tests.clients.scripted_server import ScriptedServer, serve
+
+if TYPE_CHECKING:
+    from tests.clients.forward.cloud import Cloud
+
+
+@pytest.fixture(scope="session")
+def _served_cloud() -> Iterator[Cloud]:
+    # Loaded by the tests that need it: moto is large.
+    from tests.clients.forward.cloud import serving_cloud
+
+    with serving_cloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(_served_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """AWS, with one empty bucket, where the clients of this process find it."""
+    for name, value in _served_cloud.environment.items():
+        monkeypatch.setenv(name, value)
+    _served_cloud.reset()
+    return _served_cloud
 
 
 @pytest.fixture

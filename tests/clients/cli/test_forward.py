@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -16,30 +15,14 @@ import pytest
 from amiguard_client.forward.counts import METRICS
 from amiguard_client.forward.metrics import PREFIX
 from tests.clients.cli.command_line import run
-from tests.clients.forward.cloud import Cloud, s3_event, serving_cloud
+from tests.clients.forward.cloud import Cloud, s3_event
 from tests.clients.forward.process import STOP_SECONDS, forwarding
-from tests.clients.forward.scene import log_file
+from tests.clients.forward.scene import OTHER, log_file
 from tests.clients.live_server import live_server, people
 from tests.clients.scripted_server import ScriptedServer, serve
 from tests.robustness.waiting import wait_until
 
-OTHER = b'{"eventName":"GetUser"}'
 KINDS = ("sqs", "directory", "stdin")
-
-
-@pytest.fixture(scope="module")
-def _served() -> Iterator[Cloud]:
-    with serving_cloud() as served:
-        yield served
-
-
-@pytest.fixture
-def cloud(_served: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """AWS, with one empty bucket."""
-    for name, value in _served.environment.items():
-        monkeypatch.setenv(name, value)
-    _served.reset()
-    return _served
 
 
 @pytest.mark.parametrize("kind", KINDS)

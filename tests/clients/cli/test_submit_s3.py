@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from amiguard_client import Client
 from tests.clients.cli.command_line import run
-from tests.clients.forward.cloud import BUCKET, Cloud, serving_cloud
+from tests.clients.forward.cloud import BUCKET, Cloud
 from tests.clients.forward.scene import log_file
 from tests.clients.live_server import Live
 from tests.clients.scripted_server import Act, Fault, ScriptedServer
@@ -27,21 +26,6 @@ ACCOUNTS = ("012345678901", "123456789012")
 REGIONS = ("eu-west-1", "us-east-1")
 DAYS = tuple(timedelta(days=days) for days in (-61, -1, 0, 1))
 S3 = f"s3://{BUCKET}"
-
-
-@pytest.fixture(scope="module")
-def _served() -> Iterator[Cloud]:
-    with serving_cloud() as served:
-        yield served
-
-
-@pytest.fixture
-def cloud(_served: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """AWS, with one empty bucket."""
-    for name, value in _served.environment.items():
-        monkeypatch.setenv(name, value)
-    _served.reset()
-    return _served
 
 
 def record_of(file: LogFile) -> str:
@@ -62,8 +46,9 @@ def files(cloud: Cloud) -> list[LogFile]:
     for file in made:
         key = file.key(organization="o-exampleorgid" if file.account == ACCOUNTS[0] else None)
         cloud.put(f"logs/{key}", file.content())
-        cloud.put(f"logs/{key}".replace("CloudTrail", "CloudTrail-Digest"), b"{}")
-        cloud.put(f"logs/{key}".replace("CloudTrail", "Config"), b"{}")
+        if file.region == REGIONS[0] and file.delivered_at == NINE_O_CLOCK:
+            for folder in ("CloudTrail-Digest", "Config"):
+                cloud.put(f"logs/{key}".replace("CloudTrail", folder), b"{}")
     cloud.gate.calls.clear()
     return made
 

@@ -19,6 +19,7 @@ from amiguard_client.forward.forwarder import Forwarder, ForwardSettings
 from amiguard_client.forward.s3 import Fetcher
 from amiguard_client.forward.sqs import SqsSettings, SqsSource
 from amiguard_client.forward.sqs_queue import Queue
+from tests.clients.scripted_server import ScriptedServer
 
 WAIT_SECONDS = 30
 QUICK = RetryPolicy(
@@ -26,6 +27,15 @@ QUICK = RetryPolicy(
     max_delay=timedelta(milliseconds=20),
     give_up_after=timedelta(hours=1),
 )
+
+
+OTHER = b'{"eventName":"GetUser"}'
+"""A record that the rule has no interest in."""
+
+
+def committed(server: ScriptedServer) -> list[bytes]:
+    """Returns every record that was committed, in no order."""
+    return sorted(record for batch in server.ingest.committed for record in batch)
 
 
 def log_file(*records: bytes) -> bytes:

@@ -16,14 +16,13 @@ from amiguard_client.forward.dead_letters import FolderOfDeadLetters
 from amiguard_client.forward.directory import DirectorySettings, DirectorySource, is_still_there
 from amiguard_client.forward.errors import SetupError
 from amiguard_client.forward.journal import Journal
-from tests.clients.forward.scene import Scene, letters, log_file, scene
+from tests.clients.forward.scene import OTHER, Scene, letters, log_file, scene
 from tests.clients.live_server import Live
 from tests.clients.scripted_server import ScriptedServer, serve
 from tests.data.demo import write_demo
 from tests.robustness.waiting import wait_until
 
 SEARCH = b'{"eventName":"DescribeImages"}'
-OTHER = b'{"eventName":"GetUser"}'
 
 
 @pytest.fixture

@@ -14,14 +14,12 @@ import pytest
 
 from amiguard_client.forward.dead_letters import FolderOfDeadLetters
 from amiguard_client.forward.lines import MAX_LINE_BYTES, LineSource
-from tests.clients.forward.scene import Scene, letters, scene
+from tests.clients.forward.scene import OTHER, Scene, committed, letters, scene
 from tests.clients.live_server import Live
 from tests.clients.scripted_server import ScriptedServer, serve
 from tests.data.scenario import scenario
 from tests.data.shapes import encode
 from tests.robustness.waiting import wait_until
-
-OTHER = b'{"eventName":"GetUser"}'
 
 
 @contextmanager
@@ -46,11 +44,6 @@ def write(descriptor: int, text: bytes, *, closes: bool = True) -> threading.Thr
     thread = threading.Thread(target=work)
     thread.start()
     return thread
-
-
-def committed(server: ScriptedServer) -> list[bytes]:
-    """Returns every record that was committed."""
-    return [record for batch in server.ingest.committed for record in batch]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n"])
