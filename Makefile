@@ -63,7 +63,7 @@ test: install ## Run the whole test suite
 test-floors: install ## Run the whole test suite on the oldest releases the package allows
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/floors
 	$(BIN)/uv pip install --quiet --python build/floors/bin/python --resolution lowest-direct \
-		--build-constraint requirements-build.lock --editable '.[aws,cli,postgres,server]'
+		--build-constraint requirements-build.lock --editable '.[aws,cli,postgres,server,sinks]'
 	$(BIN)/uv pip install --quiet --python build/floors/bin/python --group dev
 	build/floors/bin/python -m pytest -n $(JOBS) --dist worksteal
 
