@@ -6,7 +6,10 @@ from typing import Any
 
 from alembic import context
 
-from amiguard_service.store import tuning_schema
+from amiguard_service.store import sink_schema, tuning_schema
+
+_TABLES = (sink_schema.sinks, tuning_schema.policy_state)
+"""One of each module that declares tables, which are declared by its import."""
 
 
 def _is_ours(
@@ -23,7 +26,7 @@ def _run() -> None:
         raise RuntimeError(message)
     context.configure(
         connection=connection,
-        target_metadata=tuning_schema.policy_state.metadata,
+        target_metadata=_TABLES[0].metadata,
         include_object=_is_ours,
         render_as_batch=connection.dialect.name == "sqlite",
         transaction_per_migration=False,

@@ -19,8 +19,8 @@ CONFIG_VARIABLE: Final = "AMIGUARD_CONFIG"
 """The environment variable that names the configuration file."""
 
 _FOREIGN_VARIABLES: Final = re.compile(
-    # The command line's and the tests' own.
-    r"AMIGUARD_(CA|SERVER|TOKEN|(CLIENT|TEST)_.*)"
+    # The command line's and the tests' own, and whatever a file of sinks names.
+    r"AMIGUARD_(CA|SERVER|TOKEN|(CLIENT|SINK|TEST)_.*)"
     # What Kubernetes and Docker set in each container for a service called amiguard-something.
     r"|AMIGUARD_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)"
 )

@@ -21,6 +21,7 @@ from amiguard_service.ordering import OrderKey
 from amiguard_service.passes import Passes
 from amiguard_service.policies import Policies
 from amiguard_service.retention import SweepLimits, SweepReport, sweep
+from amiguard_service.sink_book import SinkBook
 from amiguard_service.store import changes as change_store
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store import occurrences as occurrence_store
@@ -59,6 +60,7 @@ class Engine:
         self.known_images = KnownImages(database, self._policies, clock)
         self.passes = Passes(database, self._policies, clock)
         self.coverage = CoverageBook(database, self._policies, clock)
+        self.sinks = SinkBook(database, clock)
 
     @classmethod
     def open(cls, url: str, *, pool_size: int = 4, clock: Clock = read_clock) -> Engine:

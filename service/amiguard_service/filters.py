@@ -80,6 +80,7 @@ __all__ = [
     "Or",
     "TextPattern",
     "evaluate",
+    "hide_suppressed",
     "mentions",
     "parse_filter",
     "terms",
@@ -129,6 +130,8 @@ FINDING_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
 )
 """What GetFindings and WatchFindings can filter by. `disposition` is UNSPECIFIED until closed."""
 
+_NOT_SUPPRESSED: Final = Comparison(FINDING_FIELDS["state"], Operator.NOT_EQUAL, "SUPPRESSED")
+
 _COMPARE: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = MappingProxyType(
     {
         Operator.EQUAL: operators.eq,
@@ -156,6 +159,18 @@ _TYPES: Final[Mapping[Kind, tuple[type, FieldValue]]] = MappingProxyType(
 def mentions(condition: Filter, field_name: str) -> bool:
     """Whether a filter names the field anywhere, negated or not."""
     return any(term.field.name == field_name for term in terms(condition))
+
+
+def hide_suppressed(condition: Filter) -> Filter:
+    """Returns a filter of findings that leaves out what the rule set aside.
+
+    The same one where it speaks of the state.
+    """
+    if mentions(condition, "state"):
+        return condition
+    if isinstance(condition, MatchAll):
+        return _NOT_SUPPRESSED
+    return And((condition, _NOT_SUPPRESSED))
 
 
 def evaluate(condition: Filter, read: Callable[[str], FieldValue]) -> bool:

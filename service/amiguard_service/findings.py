@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc.aio
 import msgspec
@@ -24,12 +24,8 @@ from amiguard_service.coverage_reads import CoverageReads, CoverageReporter
 from amiguard_service.drain import Drain
 from amiguard_service.filters import (
     FINDING_FIELDS,
-    And,
-    Comparison,
     Filter,
-    MatchAll,
-    Operator,
-    mentions,
+    hide_suppressed,
     parse_filter,
     write_filter,
 )
@@ -41,13 +37,11 @@ from amiguard_service.refusals import ResourceNotFoundError
 from amiguard_service.store.listing import position_of
 from amiguard_service.store.schema import from_micros, to_micros
 from amiguard_service.store_calls import StoreCalls
-from amiguard_service.stored import HistoryEntry, State, StoredFinding, StoredOccurrence
+from amiguard_service.stored import HistoryEntry, StoredFinding, StoredOccurrence
 from amiguard_service.tokens import PageTokenMismatch, PageTokens, Position
 from amiguard_service.watch import Pace, Watch, WatchedLog
 
 T = TypeVar("T")
-
-_NOT_SUPPRESSED: Final = Comparison(FINDING_FIELDS["state"], Operator.NOT_EQUAL, State.SUPPRESSED)
 
 
 class FindingReader(Protocol):
@@ -134,7 +128,7 @@ class FindingService(FindingServiceServicer):
         del context
         page_size = read_page_size(request.page_size)
         asked = parse_filter(request.filter, FINDING_FIELDS)
-        condition = _hide_suppressed(asked)
+        condition = hide_suppressed(asked)
         order = parse_order_by(request.order_by)
         bound = msgspec.json.encode([write_filter(asked), [(k.field, k.descending) for k in order]])
         after = None
@@ -213,7 +207,7 @@ class FindingService(FindingServiceServicer):
         self, request: wire.WatchFindingsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
         """Streams changed findings, hiding the same as lists do."""
-        condition = _hide_suppressed(parse_filter(request.filter, FINDING_FIELDS))
+        condition = hide_suppressed(parse_filter(request.filter, FINDING_FIELDS))
         await self._watch.run(request, condition, send=context.write)
 
     async def UpdateFinding(
@@ -248,15 +242,6 @@ class FindingService(FindingServiceServicer):
         """Returns what the store gives."""
         with self._calls.admit():
             return await self._store.run(work)
-
-
-def _hide_suppressed(condition: Filter) -> Filter:
-    """Returns a filter that leaves out what the rule set aside, unless it speaks of the state."""
-    if mentions(condition, "state"):
-        return condition
-    if isinstance(condition, MatchAll):
-        return _NOT_SUPPRESSED
-    return And((condition, _NOT_SUPPRESSED))
 
 
 def _recency_of(occurrence: StoredOccurrence) -> Position:

@@ -20,6 +20,11 @@ COMMIT_SPLIT: Final = "commit.split"
 SWEEP_DONE: Final = "sweep.done"
 ENTRIES_EXPIRED: Final = "entries.expired"
 TASK_FAILED: Final = "task.failed"
+SINK_FAILING: Final = "sink.failing"
+SINK_RECOVERED: Final = "sink.recovered"
+SINK_GAP: Final = "sink.gap"
+DELIVERIES_DEAD: Final = "deliveries.dead"
+DELIVERIES_DROPPED: Final = "deliveries.dropped"
 WORKER_DIED: Final = "worker.died"
 
 _QUIET: Final = ("alembic", "sqlalchemy", "grpc", "asyncio")

@@ -55,6 +55,7 @@ class Settings:
     tls_key: Path | None
     tls_client_ca: Path | None
     tokens: Path | None
+    sinks: Path | None
     grace_seconds: int
     ready_file: Path | None
     unpack_workers: int
@@ -143,7 +144,9 @@ def show_duration(duration: timedelta | str) -> str:
     return f"{duration // size}{unit}"
 
 
-def _read_duration(least: timedelta, most: timedelta) -> Callable[[Any], timedelta]:
+def read_duration(least: timedelta, most: timedelta) -> Callable[[Any], timedelta]:
+    """Returns what reads a duration within bounds, and raises ValueError with what it expected."""
+
     def read(value: Any) -> timedelta:
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         duration = int(match[1]) * _UNITS[match[2]] if match else None
@@ -205,6 +208,12 @@ SETTINGS: Final = (
         "TOML file of bearer tokens: tables [[tokens]] of principal, sha256 and roles",
     ),
     Setting(
+        "sinks",
+        None,
+        _read_path,
+        "TOML file of where findings are delivered to: tables [[sinks]], see docs/sinks.md",
+    ),
+    Setting(
         "grace_seconds",
         20,
         _read_number(1, 600),
@@ -225,21 +234,21 @@ SETTINGS: Final = (
     Setting(
         "retention_rejected",
         _KEEP.rejected,
-        _read_duration(_MIN_RETENTION, _MAX_RETENTION),
+        read_duration(_MIN_RETENTION, _MAX_RETENTION),
         "how long records are kept that were set aside, and what is wrong with them",
         show=show_duration,
     ),
     Setting(
         "retention_changes",
         _KEEP.changes,
-        _read_duration(_MIN_RETENTION, _MAX_RETENTION),
+        read_duration(_MIN_RETENTION, _MAX_RETENTION),
         "how long the log of changes is kept, and so how far back a watcher may start",
         show=show_duration,
     ),
     Setting(
         "retention_findings",
         _KEEP.findings,
-        _read_duration(timedelta(days=1), _MAX_RETENTION),
+        read_duration(timedelta(days=1), _MAX_RETENTION),
         "how long findings are kept after their last change, whatever their state, with their "
         "occurrences and history",
         show=show_duration,
@@ -247,7 +256,7 @@ SETTINGS: Final = (
     Setting(
         "retention_coverage",
         _KEEP.coverage,
-        _read_duration(timedelta(days=2), _MAX_RETENTION),
+        read_duration(timedelta(days=2), _MAX_RETENTION),
         "how long the daily counts of what came in are kept",
         show=show_duration,
     ),

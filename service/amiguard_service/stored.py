@@ -107,6 +107,11 @@ class StoredFinding(Struct, frozen=True):
         """The likelihood as a band."""
         return Likelihood.of_score(self.score)
 
+    @property
+    def revision(self) -> int:
+        """How many changes have led to it. The etag is that number, opaque to clients."""
+        return int(self.etag, 16)
+
 
 class HistoryEntry(Struct, frozen=True):
     """One move of a finding from state to state.

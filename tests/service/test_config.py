@@ -26,6 +26,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "tls_key": ("key.pem", Path("key.pem")),
     "tls_client_ca": ("ca.pem", Path("ca.pem")),
     "tokens": ("tokens.toml", Path("tokens.toml")),
+    "sinks": ("sinks.toml", Path("sinks.toml")),
     "grace_seconds": ("3", 3),
     "ready_file": ("ready", Path("ready")),
     "unpack_workers": ("3", 3),

@@ -6,6 +6,7 @@ lock until the commit, so that changes become visible in the order of their ids.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, Select, func, select
 from amiguard_service.filters import Filter
 from amiguard_service.store.errors import StoreError
 from amiguard_service.store.filters_sql import compile_filter
-from amiguard_service.store.findings import complete
+from amiguard_service.store.findings import account_of, complete
 from amiguard_service.store.rows import encode_rows, rows_of
 from amiguard_service.store.schema import finding_changes, findings, retention_marks
 from amiguard_service.stored import StoredFinding
@@ -111,7 +112,7 @@ def fetch_page(connection: Connection, condition: Filter, *, after: int, limit: 
     _refuse_expired(connection, after)
     table = finding_changes.c
     statement = (
-        select(table.change_id, table.account_id, table.finding_id)
+        select(table.change_id, table.finding_id)
         .where(table.change_id > after)
         .order_by(table.change_id)
         .limit(limit)
@@ -120,19 +121,19 @@ def fetch_page(connection: Connection, condition: Filter, *, after: int, limit: 
     if not rows:
         return ChangePage([], after)
     last_change = {row.finding_id: row.change_id for row in rows}
-    keys = [{"account_id": row.account_id, "finding_id": row.finding_id} for row in rows]
-    stored = _fetch_matching(connection, condition, keys)
+    stored = fetch_matching(connection, condition, last_change)
     changed = [ChangedFinding(last_change[found.finding_id], found) for found in stored]
     return ChangePage(sorted(changed, key=lambda change: change.cursor), rows[-1].change_id)
 
 
-def _fetch_matching(
-    connection: Connection, condition: Filter, keys: list[dict[str, str]]
+def fetch_matching(
+    connection: Connection, condition: Filter, finding_ids: Iterable[str]
 ) -> list[StoredFinding]:
-    distinct = list({key["finding_id"]: key for key in keys}.values())
+    """Returns those of the findings that are stored and fulfil a condition, in no order."""
+    keys = [{"account_id": account_of(i), "finding_id": i} for i in finding_ids]
     backend = connection.dialect.name
     statement = _by_key(backend).where(compile_filter(condition, backend))
-    rows = connection.execute(statement, {"rows": encode_rows(distinct)}).all()
+    rows = connection.execute(statement, {"rows": encode_rows(keys)}).all()
     return complete(connection, rows)
 
 
