@@ -21,6 +21,7 @@ CONTRACT = sorted(path.stem for path in PACKAGE.glob("*.proto"))
 SERVICES = {
     "finding_service": "FindingService",
     "ingest_service": "IngestService",
+    "sink_service": "SinkService",
     "tuning_service": "TuningService",
 }
 

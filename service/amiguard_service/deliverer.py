@@ -40,7 +40,7 @@ class Trial:
 
 
 class Deliverer:
-    """Runs the tasks from `start` to `close`, in one event loop.
+    """Runs the tasks from `start`, after `open`, to `close`, in one event loop.
 
     A turn that fails is logged and tried again. A lost database is waited for in silence, because
     the health service tells of it.
@@ -67,12 +67,13 @@ class Deliverer:
         self._one_call = asyncio.Lock()
         self._log = structlog.get_logger()
 
-    async def start(self) -> None:
-        """Starts the tasks."""
-        if not self.sinks:
-            return
+    async def open(self) -> None:
+        """Makes the sinks known, and ready to be sent to."""
         await self._store.run(lambda: self._engine.sinks.add(self.sinks))
         self._senders = {name: self._make_sender(sink) for name, sink in self.sinks.items()}
+
+    def start(self) -> None:
+        """Starts the tasks."""
         self._tasks = [asyncio.create_task(self._run(sink)) for sink in self.sinks.values()]
 
     def drain(self) -> None:

@@ -48,6 +48,7 @@ SERVICE_ROLES: Final[Mapping[str, Role]] = MappingProxyType(
     {
         "amiguard.v1.FindingService": Role.READ,
         "amiguard.v1.IngestService": Role.INGEST,
+        "amiguard.v1.SinkService": Role.ADMIN,
         "amiguard.v1.TuningService": Role.ADMIN,
     }
 )
@@ -59,6 +60,10 @@ METHOD_ROLES: Final[Mapping[str, tuple[Role, ...]]] = MappingProxyType(
     {
         f"amiguard.v1.FindingService/{method}": RESPONDERS
         for method in ("AcknowledgeFinding", "CloseFinding", "ReopenFinding", "UpdateFinding")
+    }
+    | {
+        f"amiguard.v1.SinkService/{method}": TUNING_READERS
+        for method in ("ListDeadLetters", "ListSinks")
     }
     | {
         f"amiguard.v1.TuningService/{method}": TUNING_READERS

@@ -19,8 +19,10 @@ from amiguard_service import allocator, logs
 from amiguard_service.config import CONFIG_VARIABLE, PREFIX, ConfigError, Effective, load
 from amiguard_service.engine import Engine
 from amiguard_service.retention import Retention, SweepLimits
+from amiguard_service.senders import make_sinks
 from amiguard_service.server import Capacity, Listener, ListenError, Server
 from amiguard_service.settings import SETTINGS, Address, hide_password
+from amiguard_service.sinks import Sink
 from amiguard_service.store.engines import Database, naming_the_unavailable
 from amiguard_service.store.errors import StoreError
 from amiguard_service.tls import make_listener
@@ -126,16 +128,19 @@ def _migrate(effective: Effective) -> None:
 
 def _serve(effective: Effective) -> None:
     listener = make_listener(effective)
+    sinks = make_sinks(effective, os.environ)
     allocator.tune()
     settings = effective.settings
     engine = Engine.open(settings.database, pool_size=settings.database_connections)
     try:
-        asyncio.run(_serve_until_signalled(engine, listener, effective))
+        asyncio.run(_serve_until_signalled(engine, listener, sinks, effective))
     finally:
         engine.close()
 
 
-async def _serve_until_signalled(engine: Engine, listener: Listener, effective: Effective) -> None:
+async def _serve_until_signalled(
+    engine: Engine, listener: Listener, sinks: Sequence[Sink], effective: Effective
+) -> None:
     settings = effective.settings
     stop = _catch_signals()
     server = Server(
@@ -153,6 +158,7 @@ async def _serve_until_signalled(engine: Engine, listener: Listener, effective: 
                 )
             ),
         ),
+        sinks=sinks,
     )
     address = await server.start()
     allocator.tune_collector()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,9 +16,11 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from amiguard.v1.finding_service_pb2_grpc import add_FindingServiceServicer_to_server
 from amiguard.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
+from amiguard.v1.sink_service_pb2_grpc import add_SinkServiceServicer_to_server
 from amiguard.v1.tuning_service_pb2_grpc import add_TuningServiceServicer_to_server
 from amiguard_service.availability import PROBE_INTERVAL, Availability
 from amiguard_service.committer import Committer
+from amiguard_service.deliverer import Deliverer
 from amiguard_service.drain import Drain
 from amiguard_service.engine import Engine
 from amiguard_service.findings import FindingService
@@ -28,7 +30,10 @@ from amiguard_service.interceptors import OutermostInterceptor
 from amiguard_service.limits import Limits
 from amiguard_service.payloads import Unpacker
 from amiguard_service.retention import SweepLimits
+from amiguard_service.senders import make_sender
 from amiguard_service.settings import Address
+from amiguard_service.sink_service import SinkService
+from amiguard_service.sinks import Sink
 from amiguard_service.store_calls import StoreCalls
 from amiguard_service.sweeper import Sweeper
 from amiguard_service.tokens import PageTokens
@@ -77,7 +82,12 @@ class Server:
     """Serves an engine; made, started and stopped in one event loop. The engine stays open."""
 
     def __init__(
-        self, engine: Engine, listener: Listener, *, capacity: Capacity | None = None
+        self,
+        engine: Engine,
+        listener: Listener,
+        *,
+        capacity: Capacity | None = None,
+        sinks: Sequence[Sink] = (),
     ) -> None:
         capacity = capacity or Capacity()
         self._engine = engine
@@ -105,8 +115,13 @@ class Server:
             clock=engine.now,
             limits=capacity.sweep_limits,
         )
-        self._tuner = Tuner(
-            engine, StoreCalls(self._executor, on_store_lost=self._availability.lose_store)
+        self._store = StoreCalls(self._executor, on_store_lost=self._availability.lose_store)
+        self._tuner = Tuner(engine, self._store)
+        self._deliverer = Deliverer(
+            engine,
+            self._store,
+            sinks,
+            make_sender=lambda sink: make_sender(sink, clock=engine.now),
         )
         self._grpc: grpc.aio.Server = grpc.aio.server(
             interceptors=[OutermostInterceptor(listener.authenticator, self._drain)],
@@ -119,12 +134,14 @@ class Server:
         keys = await self._in_executor(self._engine.page_token_keys)
         # What the first records are unpacked by must be in force, not what is so from the start.
         await self._in_executor(self._engine.refresh_policy)
+        await self._deliverer.open()
         self._add_services(PageTokens(tuple(keys)))
         port = self._bind()
         await self._grpc.start()
         self._availability.start()
         self._sweeper.start()
         self._tuner.start()
+        self._deliverer.start()
         return Address(self._listener.address.host, port)
 
     async def stop(self, grace_seconds: float) -> None:
@@ -132,7 +149,10 @@ class Server:
 
         What has not ended by then is cancelled.
         """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace_seconds
         self._availability.drain()
+        self._deliverer.drain()
         stopping = asyncio.create_task(self._grpc.stop(grace_seconds))
         await self._drain.run(grace_seconds)
         # The handlers are done, but what they answered may still be on its way. Whoever watches the
@@ -145,6 +165,7 @@ class Server:
         await self._committer.close()
         await self._sweeper.close()
         await self._tuner.close()
+        await self._deliverer.close(timedelta(seconds=max(end - loop.time(), 0)))
         await self._availability.close()
         await self._pool.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -178,6 +199,12 @@ class Server:
                 tokens=tokens,
                 limits=self._limits,
                 on_store_lost=self._availability.lose_store,
+            ),
+            self._grpc,
+        )
+        add_SinkServiceServicer_to_server(
+            SinkService(
+                self._engine, self._deliverer, self._store, tokens=tokens, limits=self._limits
             ),
             self._grpc,
         )

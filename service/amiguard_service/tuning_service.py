@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc.aio
-import msgspec
-from google.protobuf.message import Message
 
 from amiguard.v1 import tuning_service_pb2 as wire
 from amiguard.v1.tuning_service_pb2_grpc import TuningServiceServicer
@@ -21,13 +19,13 @@ from amiguard_service.entry_requests import ENTRY_FIELDS, entry_field, entry_id_
 from amiguard_service.filters import evaluate, parse_filter, write_filter
 from amiguard_service.image_requests import read_region
 from amiguard_service.limits import Limits
-from amiguard_service.paging import fill_page, read_page_size
+from amiguard_service.listing import Listing
 from amiguard_service.preview_requests import read_max_examples, read_proposal
 from amiguard_service.refusals import FieldInvalidError, ResourceNotFoundError
 from amiguard_service.request_fields import fields_of
 from amiguard_service.store.schema import to_micros
 from amiguard_service.store_calls import StoreCalls
-from amiguard_service.tokens import PageTokenMismatch, PageTokens, Position
+from amiguard_service.tokens import PageTokens
 from amiguard_service.tuned import AuditRow, RuleRevision, StoredEntry
 from amiguard_service.tuning_convert import (
     change_message,
@@ -40,12 +38,8 @@ from amiguard_service.tuning_convert import (
 from amiguard_service.tuning_writes import TuningWrites
 
 T = TypeVar("T")
-PositionT = TypeVar("PositionT", bound=Position)
-MessageT = TypeVar("MessageT", bound=Message)
 Context = grpc.aio.ServicerContext[Any, Any]
 
-DEFAULT_PAGE_SIZE: Final = 100
-MAX_PAGE_SIZE: Final = 1_000
 MAX_PREVIEWS: Final = 2
 """Previews at a time: each reads all that is stored, in one of the few threads that read."""
 
@@ -86,7 +80,7 @@ class TuningService(TuningServiceServicer):
         """Lists entries by name, the expired too."""
         del context
         condition = parse_filter(request.filter, ENTRY_FIELDS)
-        listing = _Listing(self._tokens, request, bound=write_filter(condition).encode())
+        listing = Listing(self._tokens, request, bound=write_filter(condition).encode())
         (after,) = listing.after(tuple[str]) or ("",)
 
         def find() -> list[StoredEntry]:
@@ -138,7 +132,7 @@ class TuningService(TuningServiceServicer):
     ) -> wire.ListRuleConfigsResponse:
         """Lists configurations, newest first."""
         del context
-        listing = _Listing(self._tokens, request)
+        listing = Listing(self._tokens, request)
         (before,) = listing.after(tuple[int]) or (None,)
         found: list[RuleRevision] = await self._read(
             lambda: self._engine.tuning.list_rules(before=before, limit=listing.limit)
@@ -166,7 +160,7 @@ class TuningService(TuningServiceServicer):
         """Lists known images by region and id."""
         del context
         region = read_region(request.region)
-        listing = _Listing(self._tokens, request, bound=request.region.encode())
+        listing = Listing(self._tokens, request, bound=request.region.encode())
         after = listing.after(tuple[str, str])
         found: list[KnownImage] = await self._read(
             lambda: self._engine.known_images.list_page(
@@ -218,7 +212,7 @@ class TuningService(TuningServiceServicer):
         if request.HasField("start_time"):
             since = read_time(request.start_time, field="start_time")
         bound = b"" if since is None else str(to_micros(since)).encode()
-        listing = _Listing(self._tokens, request, bound=bound)
+        listing = Listing(self._tokens, request, bound=bound)
         (after,) = listing.after(tuple[int]) or (0,)
         found: list[AuditRow]
         # One read for both: the last page ends where the chain does.
@@ -237,57 +231,3 @@ class TuningService(TuningServiceServicer):
         """Returns what the store gives."""
         with self._calls.admit():
             return await self._store.run(work)
-
-
-class _ListRequest(Protocol):
-    """A request for a page of a list."""
-
-    @property
-    def page_size(self) -> int:
-        """Entries of a page at most; 0 for the usual number."""
-
-    @property
-    def page_token(self) -> str:
-        """Where to go on; empty for the beginning."""
-
-
-class _Listing:
-    """One page of a list, under way. `bound` is what has to stay the same from page to page."""
-
-    def __init__(self, tokens: PageTokens, request: _ListRequest, *, bound: bytes = b"") -> None:
-        self._tokens = tokens
-        self._call = type(request).__name__.removesuffix("Request")
-        self._bound = bound
-        self._token = request.page_token
-        self._page_size = read_page_size(
-            request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE
-        )
-
-    @property
-    def limit(self) -> int:
-        """How many entries to look for: one more than the page shows that there are more."""
-        return self._page_size + 1
-
-    def after(self, kind: type[PositionT]) -> PositionT | None:
-        """Returns the position to go on after; None for the beginning."""
-        if not self._token:
-            return None
-        try:
-            return msgspec.convert(self._tokens.open(self._call, self._bound, self._token), kind)
-        except msgspec.ValidationError:
-            # Ours, but from a release that sealed something else.
-            raise PageTokenMismatch(self._call) from None
-
-    def page(
-        self,
-        found: Sequence[T],
-        convert: Callable[[T], MessageT],
-        position_of: Callable[[T], Position],
-    ) -> tuple[list[MessageT], str]:
-        """Returns the messages of the page, and the token to go on with, empty at the end."""
-        page, has_more = fill_page(found, self._page_size, convert)
-        calls.count(entry_count=len(page))
-        if not has_more:
-            return page, ""
-        last = found[len(page) - 1]
-        return page, self._tokens.seal(self._call, self._bound, position_of(last))
