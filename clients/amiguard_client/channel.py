@@ -27,6 +27,7 @@ _RETRIED_CALLS = {
         "ListOccurrences",
     ),
     "amiguard.v1.IngestService": ("SubmitBatch",),
+    "amiguard.v1.SinkService": ("ListDeadLetters", "ListSinks", "RetryDeadLetters"),
     "amiguard.v1.TuningService": (
         "CreateAllowlistEntry",
         "GetAllowlistEntry",

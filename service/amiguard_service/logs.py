@@ -27,8 +27,9 @@ DELIVERIES_DEAD: Final = "deliveries.dead"
 DELIVERIES_DROPPED: Final = "deliveries.dropped"
 WORKER_DIED: Final = "worker.died"
 
-_QUIET: Final = ("alembic", "sqlalchemy", "grpc", "asyncio")
-"""Libraries that tell at INFO what is of no use to an operator."""
+_QUIET: Final = ("aiohttp", "alembic", "apprise", "asyncio", "grpc", "sqlalchemy", "urllib3")
+"""Libraries that tell at INFO what is of no use to an operator, and some at DEBUG the URLs of sinks,
+which are secrets."""
 
 
 class _ForgivingStream:

@@ -29,12 +29,12 @@ def sink_message(progress: SinkProgress, configured: Sink | None, *, now: dateti
         failure_count=progress.failure_count,
     )
     if configured is not None:
-        message.kind = wire.Sink.Kind.Value(f"KIND_{configured.kind}")
+        message.kind = wire.Sink.Kind.Value(f"KIND_{configured.kind.upper()}")
         message.url = configured.shown_url
         message.filter = configured.filter
         message.minimum_likelihood = configured.minimum_likelihood
         if configured.kind is SinkKind.WEBHOOK:
-            message.payload = wire.Sink.Payload.Value(f"PAYLOAD_{configured.payload}")
+            message.payload = wire.Sink.Payload.Value(f"PAYLOAD_{configured.payload.upper()}")
     return message
 
 

@@ -18,14 +18,14 @@ SINKS: Final = "sinks/"
 class SinkKind(StrEnum):
     """How a sink is reached."""
 
-    WEBHOOK = "WEBHOOK"
-    APPRISE = "APPRISE"
+    WEBHOOK = "webhook"
+    APPRISE = "apprise"
 
 
 class Payload(StrEnum):
     """The form in which a webhook gets a finding."""
 
-    FINDING = "FINDING"
+    FINDING = "finding"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ whatever its name resolves to at that moment.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -52,7 +53,11 @@ class Webhook:
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
             trust_env=False,
-            headers={"Content-Type": CONTENT_TYPE, "User-Agent": f"amiguard/{version('amiguard')}"},
+            headers={
+                "Accept-Encoding": "identity",
+                "Content-Type": CONTENT_TYPE,
+                "User-Agent": f"amiguard/{version('amiguard')}",
+            },
         )
 
     def prepare(self, event: Event) -> Send:
@@ -129,13 +134,19 @@ def _read_retry_after(text: str, *, now: datetime) -> timedelta | None:
         return None
 
 
+def _reason(error: OSError) -> str:
+    # Where there is a number, its text is shorter than the one made for the exception.
+    is_of_system = error.errno is not None and error.errno > 0
+    return os.strerror(error.errno) if is_of_system else error.strerror or str(error)
+
+
 def _explain(error: Exception) -> str:
     """Says what kept a request from being answered, without what was in the request."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             text = f"the certificate is not trusted: {error.certificate_error}"
         case aiohttp.ClientConnectorError():
-            text = f"cannot connect: {error.os_error.strerror or error.os_error}"
+            text = f"cannot connect: {_reason(error.os_error)}"
         case aiohttp.ServerDisconnectedError():
             text = "the connection was closed before an answer came"
         case aiohttp.ClientResponseError():

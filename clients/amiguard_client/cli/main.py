@@ -37,6 +37,10 @@ _COMMANDS = {
         "amiguard_client.cli.audit",
         "See every change of the tuning, and check that none is gone.",
     ),
+    "sinks": (
+        "amiguard_client.cli.sinks",
+        "See where findings are delivered to, retry what failed, and test it.",
+    ),
     "doctor": (
         "amiguard_client.cli.doctor",
         "Say what is wrong with a server, and with what it is sent.",

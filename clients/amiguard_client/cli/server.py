@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from amiguard_client._finding_calls import FindingCalls
+    from amiguard_client._sink_calls import SinkCalls
     from amiguard_client._tuning_calls import TuningCalls
     from amiguard_client.client import Client
 
@@ -83,6 +84,15 @@ def tuning_calls(ctx: click.Context) -> Iterator[TuningCalls]:
 
     with server_of(ctx).connect() as client:
         yield TuningCalls(client.connection)
+
+
+@contextmanager
+def sink_calls(ctx: click.Context) -> Iterator[SinkCalls]:
+    """Gives the SinkService of the server until the end of the block."""
+    from amiguard_client._sink_calls import SinkCalls
+
+    with server_of(ctx).connect() as client:
+        yield SinkCalls(client.connection)
 
 
 def is_loopback(target: str) -> bool:
