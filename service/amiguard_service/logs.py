@@ -28,8 +28,8 @@ DELIVERIES_DROPPED: Final = "deliveries.dropped"
 WORKER_DIED: Final = "worker.died"
 
 _QUIET: Final = ("aiohttp", "alembic", "apprise", "asyncio", "grpc", "sqlalchemy", "urllib3")
-"""Libraries that tell at INFO what is of no use to an operator, and some at DEBUG the URLs of sinks,
-which are secrets."""
+"""Libraries that tell at INFO what is of no use to an operator, and some at DEBUG what is secret in
+the URL of a sink."""
 
 
 class _ForgivingStream:

@@ -136,8 +136,9 @@ def _read_retry_after(text: str, *, now: datetime) -> timedelta | None:
 
 def _reason(error: OSError) -> str:
     # Where there is a number, its text is shorter than the one made for the exception.
-    is_of_system = error.errno is not None and error.errno > 0
-    return os.strerror(error.errno) if is_of_system else error.strerror or str(error)
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def _explain(error: Exception) -> str:
