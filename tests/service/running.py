@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from amiguard_service.engine import Engine
 from amiguard_service.identity import Authenticator, Everybody
 from amiguard_service.server import Capacity, Listener, Server
 from amiguard_service.settings import Address
+from amiguard_service.sinks import Sink
 
 TIMEOUT = 30
 """Seconds after which a test gives up on the server."""
@@ -55,6 +56,7 @@ def serving(
     authenticator: Authenticator | None = None,
     credentials: grpc.ServerCredentials | None = None,
     capacity: Capacity | None = None,
+    sinks: Sequence[Sink] = (),
 ) -> Iterator[Running]:
     """Serves an engine until the end of the block."""
     loop = asyncio.new_event_loop()
@@ -63,7 +65,7 @@ def serving(
 
     async def start() -> tuple[Server, Address]:
         listener = Listener(Address("127.0.0.1", 0), authenticator or Everybody(), credentials)
-        server = Server(engine, listener, capacity=capacity)
+        server = Server(engine, listener, capacity=capacity, sinks=sinks)
         return server, await server.start()
 
     try:
