@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,6 +14,7 @@ import structlog
 
 from amiguard_service.engine import Engine
 from amiguard_service.identity import Authenticator, Principal, Role, Token, Tokens
+from amiguard_service.sinks import Sink
 from tests.service.running import Running, serving
 from tests.store.values import batch, launch, origin, search
 
@@ -69,13 +70,17 @@ def _silence() -> Iterator[None]:
 
 @contextmanager
 def live_server(
-    migrated: Path, folder: Path, *, authenticator: Authenticator | None = None
+    migrated: Path,
+    folder: Path,
+    *,
+    authenticator: Authenticator | None = None,
+    sinks: Sequence[Sink] = (),
 ) -> Iterator[Live]:
     """Serves an empty database until the end of the block."""
     path = shutil.copy(migrated, folder / "live.db")
     engine = Engine.open(f"sqlite:///{path}")
     try:
-        with _silence(), serving(engine, authenticator=authenticator) as running:
+        with _silence(), serving(engine, authenticator=authenticator, sinks=sinks) as running:
             yield Live(engine, running)
     finally:
         engine.close()
