@@ -46,7 +46,7 @@ class Served:
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of the page as a user would, who has no terminal."""
         return subprocess.run(
-            ["sh", "-c", command],
+            ["/bin/sh", "-c", command],
             check=False,
             cwd=self.directory,
             env=environment(self.directory, AMIGUARD_SERVER=self.address),
@@ -75,7 +75,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         (directory / "sinks.toml").write_text(text, encoding="utf-8")
         write_demo(directory / "trail")
         secret = next(line for line in COMMANDS if line.startswith("python3 "))
-        subprocess.run(["sh", "-c", secret], check=True, cwd=directory, env=environment(directory))
+        subprocess.run(
+            ["/bin/sh", "-c", secret], check=True, cwd=directory, env=environment(directory)
+        )
         words = shlex.split(SERVE.replace(ADDRESS, "127.0.0.1:0"))
         words = [str(BIN / words[0]), *words[1:], "--ready-file", str(ready)]
         pager = receiver.url.replace("http:", "json:").replace("/hook", "/pager")
@@ -137,7 +139,8 @@ def test_findings_reach_both_sinks(served: Served) -> None:
 
     done = served.run("amiguardctl submit trail")
     assert done.returncode == 0, done.stderr
-    titles, subjects = [], []
+    titles: list[str] = []
+    subjects: list[str] = []
     while not (titles and subjects):
         received = served.receiver.take()
         if received.path == "/pager":
@@ -151,13 +154,9 @@ def test_findings_reach_both_sinks(served: Served) -> None:
 
 def test_page_names_every_key_and_state() -> None:
     """What a table may hold is told, and nothing that it may not."""
-    named = {
-        key
-        for row in re.findall(
-            r"^\| (`.*?`) \|", PAGE.split("## What a webhook gets")[0], re.MULTILINE
-        )
-        for key in re.findall(r"`(\w+)`", row)
-    }
+    keys, _, _ = PAGE.partition("## What a webhook gets")
+    rows = re.findall(r"^\| (`.*?`) \|", keys, re.MULTILINE)
+    named = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
 
     assert named == _WEBHOOK_KEYS
     assert wire.Sink.State.Name(wire.Sink.STATE_NOT_CONFIGURED).removeprefix("STATE_") in PAGE
