@@ -134,9 +134,9 @@ class Server:
         keys = await self._in_executor(self._engine.page_token_keys)
         # What the first records are unpacked by must be in force, not what is so from the start.
         await self._in_executor(self._engine.refresh_policy)
-        await self._deliverer.open()
         self._add_services(PageTokens(tuple(keys)))
         port = self._bind()
+        await self._deliverer.open()
         await self._grpc.start()
         self._availability.start()
         self._sweeper.start()

@@ -7,10 +7,12 @@ whatever its name resolves to at that moment.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -19,7 +21,6 @@ from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from amiguard_service.addresses import is_public
 from amiguard_service.cloud_events import CONTENT_TYPE, encode_event, signed_headers
@@ -43,10 +44,10 @@ class Webhook:
         self._clock = clock
         # What the system trusts, or these alone; names and certificates are always checked.
         context = ssl.create_default_context(cafile=sink.tls_ca)
-        resolver = ThreadedResolver() if sink.private_network else PublicResolver()
+        self._resolver = SinkResolver(only_public=not sink.private_network)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                ssl=context, resolver=resolver, use_dns_cache=False, force_close=True
+                ssl=context, resolver=self._resolver, use_dns_cache=False, force_close=True
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             # The deliverer bounds the whole attempt.
@@ -67,6 +68,7 @@ class Webhook:
     async def close(self) -> None:
         """Ends every connection."""
         await self._session.close()
+        await self._resolver.close()
 
     async def _post(self, body: bytes, key: str) -> Outcome:
         now = self._clock()
@@ -75,41 +77,56 @@ class Webhook:
             async with self._session.post(
                 self._sink.url, data=body, headers=headers, allow_redirects=False
             ) as response:
+                if response.status in _SUCCESS:
+                    # Whatever else it says: the event is taken.
+                    return Outcome(is_delivered=True, answer=f"HTTP {response.status}")
                 begin = await response.content.read(MAX_ANSWER_CHARACTERS)
-                return _outcome_of(response, begin, now=now)
+                return _failure_of(response, begin, now=now)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Outcome(is_delivered=False, answer=_explain(error))
 
 
-class PublicResolver(AbstractResolver):
-    """Resolves names to addresses of the public internet alone.
+class SinkResolver(AbstractResolver):
+    """Resolves names in threads of its own, so that no sink waits for the name of another.
 
     The addresses it gives are those that are connected to: a name cannot mean another one a moment
     later.
     """
 
-    def __init__(self) -> None:
-        self._resolver = ThreadedResolver()
+    def __init__(self, *, only_public: bool) -> None:
+        self._only_public = only_public
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="resolve")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Returns the addresses of a name; raises OSError where none is public."""
-        found = await self._resolver.resolve(host, port, family)
-        public = [result for result in found if is_public(result["host"])]
-        if not public:
+        """Returns the addresses of a name; raises OSError where there are none to connect to."""
+        ask = partial(socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        results = [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, address in found
+            if is_public(str(address[0])) or not self._only_public
+        ]
+        if not results:
             raise OSError(f"{host} is in a private network, and private_network is not set")
-        return public
+        return results
 
     async def close(self) -> None:
-        """Has nothing to end."""
+        """Lets the questions under way end by themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _outcome_of(response: aiohttp.ClientResponse, begin: bytes, *, now: datetime) -> Outcome:
+def _failure_of(response: aiohttp.ClientResponse, begin: bytes, *, now: datetime) -> Outcome:
     status = response.status
     answer = f"HTTP {status}"
-    if status in _SUCCESS:
-        return Outcome(is_delivered=True, answer=answer)
     if status in _REDIRECTS:
         place = response.headers.get("Location", "nowhere")
         answer += f", a redirect to {place}, which is not followed"

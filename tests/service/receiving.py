@@ -41,6 +41,8 @@ class Answer:
     raw: bytes | None = None
     """Sent in place of an HTTP answer."""
     waits_for: Event | None = None
+    hangs: Event | None = None
+    """Waited for after `raw`, with the connection open."""
 
 
 @dataclass
@@ -76,6 +78,9 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
                 answer.waits_for.wait(TIMEOUT)
             if answer.raw is not None:
                 self.wfile.write(answer.raw)
+                self.wfile.flush()
+                if answer.hangs is not None:
+                    answer.hangs.wait(TIMEOUT)
                 return
             self.send_response(answer.status)
             for name, value in answer.headers.items():

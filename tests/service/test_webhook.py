@@ -12,7 +12,6 @@ from threading import Event as Flag
 from typing import Any
 
 import pytest
-from aiohttp.resolver import ThreadedResolver
 from cloudevents.core.bindings.http import HTTPMessage, from_structured
 from cloudevents.core.formats.json import JSONFormat
 from google.protobuf.json_format import ParseDict
@@ -24,7 +23,7 @@ from amiguard_service.convert import finding_message
 from amiguard_service.delivery import Event, Outcome, event_of
 from amiguard_service.engine import Engine
 from amiguard_service.sinks import Sink, SinkKind
-from amiguard_service.webhook import PublicResolver, Webhook
+from amiguard_service.webhook import SinkResolver, Webhook
 from tests.service.certificates import Authority, Identity
 from tests.service.operating import occur
 from tests.service.receiving import Answer, Received, Receiver, receiving
@@ -213,6 +212,15 @@ def test_garbage_is_a_failure(receiver: Receiver, raw: bytes, said: str) -> None
     assert len(outcome.answer) <= 300
 
 
+def test_success_counts_though_its_answer_never_ends(receiver: Receiver) -> None:
+    """An event that is taken is taken, whatever the receiver goes on to say, or does not."""
+    receiver.answer = Answer(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", hangs=Flag())
+
+    assert send(receiver.url) == Outcome(is_delivered=True, answer="HTTP 200")
+    assert receiver.answer.hangs is not None
+    receiver.answer.hangs.set()
+
+
 def test_long_answer_is_not_read_to_its_end(receiver: Receiver) -> None:
     """A receiver cannot fill our memory or our tables."""
     receiver.answer = Answer(500, body=b"z" * 10_000_000)
@@ -245,14 +253,19 @@ def test_private_address_is_refused_whatever_the_name(receiver: Receiver, host: 
 def test_private_addresses_of_a_public_name_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a name with both kinds of addresses only the public ones are connected to."""
 
-    async def resolve(*_: object) -> list[dict[str, str]]:
-        return [{"host": "10.0.0.1"}, {"host": "8.8.8.8"}, {"host": "::1"}]
+    def resolve(*_: object, **__: object) -> list[Any]:
+        addresses = ("10.0.0.1", "8.8.8.8", "::1")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 443)) for one in addresses]
 
-    async def ask() -> list[str]:
-        monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
-        return [found["host"] for found in await PublicResolver().resolve("siem.example.com", 443)]
+    async def ask(*, only_public: bool) -> list[str]:
+        resolver = SinkResolver(only_public=only_public)
+        found = await resolver.resolve("siem.example.com", 443)
+        await resolver.close()
+        return [one["host"] for one in found]
 
-    assert asyncio.run(ask()) == ["8.8.8.8"]
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert asyncio.run(ask(only_public=True)) == ["8.8.8.8"]
+    assert asyncio.run(ask(only_public=False)) == ["10.0.0.1", "8.8.8.8", "::1"]
 
 
 def test_certificate_has_to_be_trusted(tmp_path: Path) -> None:
