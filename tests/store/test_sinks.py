@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from threading import Thread
 
@@ -97,25 +98,18 @@ def test_new_sink_is_sent_what_changes_from_now_on(engine: Engine) -> None:
     assert [found.finding_id for _, found in claims(engine, late)] == [bob]
 
 
-def test_only_the_newest_revision_is_sent(engine: Engine) -> None:
+def test_only_the_newest_revision_is_sent(engine: Engine, clock: ManualClock) -> None:
     """Changes that come before a delivery are one delivery, of the finding as it stands."""
     finding_id = find(engine, "alice")
     deliver(engine, DOWN)
     for name in ("bob", "carol"):
         edit(engine, finding_id, name)
 
-    assert progress(engine).pending_count == 1
-    engine.sinks.retry("siem")
-    ((_, found),) = claims_later(engine)
-    assert (found.revision, found.assignee) == (3, "carol")
-
-
-def claims_later(engine: Engine) -> list[tuple[Claim, StoredFinding]]:
-    """Claims what is due once every wait is over."""
-    clock = engine._clock
-    assert isinstance(clock, ManualClock)
     clock.now += HOUR
-    return claims(engine)
+    ((_, found),) = claims(engine)
+
+    assert progress(engine).pending_count == 1
+    assert (found.revision, found.assignee) == (3, "carol")
 
 
 def test_change_during_an_attempt_is_sent_after_it_and_not_beside_it(engine: Engine) -> None:
@@ -156,12 +150,15 @@ def test_late_failure_of_a_claim_that_was_lost_changes_nothing(
     slow = claims(engine)
     clock.now += HOUR
     taken = claims(other)
+
     settle(engine, slow, DOWN)
+    clock.now += timedelta(seconds=5)
+    beside = claims(engine)
+    settle(other, taken, OK)
     clock.now += HOUR
 
-    settle(other, taken, OK)
-
-    assert claims_later(engine) == []
+    assert beside == []
+    assert claims(engine) == []
 
 
 def test_two_servers_share_the_work(engine: Engine, other: Engine) -> None:
@@ -289,8 +286,9 @@ def test_dead_letter_comes_to_life_when_its_finding_changes(
     (alice,) = kill(engine, "alice")
     clock.now += 10 * DAY
     edit(engine, alice, "bob")
+    twice = RetryLimits(max_attempts=2)
 
-    sent = deliver(engine, DOWN)
+    sent = deliver(engine, DOWN, replace(SINK, limits=twice))
 
     assert sent == [(alice, 2)]
     assert (progress(engine).dead_letter_count, progress(engine).pending_count) == (0, 1)
