@@ -36,7 +36,7 @@ _REDIRECTS: Final = range(300, 400)
 class Webhook:
     """Sends the events of one sink. Made on the event loop that it is used from."""
 
-    max_concurrent = 4
+    max_concurrent = 8
 
     def __init__(self, sink: Sink, *, clock: Callable[[], datetime]) -> None:
         """Raises OSError or ssl.SSLError where the sink's authorities cannot be read."""

@@ -95,6 +95,8 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     class Server(ThreadingHTTPServer):
         """Does not wait for those who hang up."""
 
+        request_queue_size = 64
+
         def handle_error(self, *_: object) -> None:
             """Says nothing: who gives up waiting hangs up."""
 
