@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.allow_changes import add_entry, remove_entry, update_entry
 from amiguard_client.cli.allow_checks import lint_entries, try_entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.consent import DRY_RUN, YES, ask, require_consent
 from amiguard_client.cli.durations import Duration

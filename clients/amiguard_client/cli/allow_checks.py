@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.exits import FAILED
 from amiguard_client.cli.output import JSON, TABLE, count_text, say, write_json, write_sheet

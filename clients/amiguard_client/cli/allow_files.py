@@ -6,7 +6,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.bad_files import BadFileError, name_of
 from amiguard_client.cli.consent import DRY_RUN, YES, ask, require_consent

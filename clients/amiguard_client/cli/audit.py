@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.exits import FAILED
 from amiguard_client.cli.listings import ALL, LIST_OUTPUT, PAGE_TOKEN, TUNING_PAGE_SIZE, Listing

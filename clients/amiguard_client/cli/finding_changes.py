@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.durations import Duration
 from amiguard_client.cli.listings import ALL, LIST_OUTPUT, PAGE_SIZE, PAGE_TOKEN, Listing

@@ -5,7 +5,7 @@ The verbs that change and watch them have modules of their own.
 
 from __future__ import annotations
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.finding_changes import (
     acknowledge,

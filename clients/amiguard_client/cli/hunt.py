@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.discovery import STDIN, STDIN_NAME, Discovery
 from amiguard_client.cli.exits import FAILED, SOME_REJECTED

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.output import (
     JSON,

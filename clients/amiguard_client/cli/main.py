@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.bad_files import BadFileError
 from amiguard_client.cli.durations import Duration
@@ -50,7 +50,7 @@ _COMMANDS = {
 }
 
 
-class Root(click.RichGroup):
+class Root(click.Group):
     """Knows the commands by name and help; turns our errors into messages and exit codes."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -64,7 +64,7 @@ class Root(click.RichGroup):
         if cmd_name not in _COMMANDS:
             return None
         short_help = _COMMANDS[cmd_name][1]
-        return click.RichCommand(name=cmd_name, short_help=short_help, help=short_help)
+        return click.Command(name=cmd_name, short_help=short_help, help=short_help)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.output import count_text, say, write
 from amiguard_client.cli.safe import safe

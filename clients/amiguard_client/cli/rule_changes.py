@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.consent import DRY_RUN, YES, ask, require_consent
 from amiguard_client.cli.durations import Duration

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.discovery import STDIN, STDIN_NAME, Discovery
 from amiguard_client.cli.durations import Duration
