@@ -1,8 +1,20 @@
-"""Runs the command line: `python -m amiguard_client.cli`."""
+"""Runs the command line: `python -m amiguard_client.cli`, and the program `amiguardctl`."""
 
 from __future__ import annotations
 
-from amiguard_client.cli.main import main
+import sys
+
+
+def start() -> None:
+    """Runs the command line, or says in one line what has to be installed for it."""
+    try:
+        from amiguard_client.cli.main import main
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("amiguard"):
+            raise
+        sys.exit(f"Error: no module {error.name}: pip install 'amiguard[cli]'")
+    main(prog_name="amiguardctl")
+
 
 if __name__ == "__main__":
-    main(prog_name="amiguardctl")
+    start()

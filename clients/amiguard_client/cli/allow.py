@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from amiguard_client.cli.allow_changes import add_entry, remove_entry, update_entry
+from amiguard_client.cli.allow_changes import ENTRY, add_entry, remove_entry, update_entry
 from amiguard_client.cli.allow_checks import lint_entries, try_entry
 from amiguard_client.cli.allow_files import apply_entries, export_entries
 from amiguard_client.cli.listings import (
@@ -15,7 +15,7 @@ from amiguard_client.cli.listings import (
     Listing,
     pointing_into,
 )
-from amiguard_client.cli.output import JSON, TABLE, YAML, to_json, write, write_json, write_sheet
+from amiguard_client.cli.output import JSON, TABLE, YAML, to_json, write, write_json
 from amiguard_client.cli.server import tuning_calls
 
 
@@ -55,18 +55,16 @@ def list_entries(
     with tuning_calls(ctx) as tuning, pointing_into(expression):
         pages = tuning.entry_pages(expression, page_size=page_size or 0, page_token=page_token)
         listing = Listing(pages, field="allowlist_entries", is_all=is_all)
-        if output == TABLE:
-            from amiguard_client.cli.tuning_views import entry_sheet
+        from amiguard_client.cli.tuning_views import entry_sheet
 
-            write_sheet(entry_sheet(listing))
-        listing.write(output)
+        listing.write(output, sheet_of=entry_sheet)
 
 
 @command.command("get")
-@click.argument("entry")
+@ENTRY
 @click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TABLE, JSON, YAML]),
     default=TABLE,
     show_default=True,

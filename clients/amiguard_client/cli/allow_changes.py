@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amiguard_client.cli.completers import complete_entry
 from amiguard_client.cli.consent import DRY_RUN, YES, ask, require_consent
 from amiguard_client.cli.durations import Duration
 from amiguard_client.cli.output import JSON, TABLE, say, to_json, write, write_json
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from amiguard.v1 import tuning_service_pb2 as wire
     from amiguard_client._tuning_calls import TuningCalls
 
+ENTRY = click.argument("entry", shell_complete=complete_entry)
 _ACCOUNTS = click.option(
     "--in-account",
     "account_ids",
@@ -30,7 +32,7 @@ _EXPIRES = click.option("--expires", type=Time(), help="When it expires; never u
 _ETAG = click.option("--etag", metavar="ETAG", help="Do it only if this is still its etag.")
 _OUTPUT = click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TABLE, JSON]),
     default=TABLE,
     show_default=True,
@@ -113,7 +115,7 @@ def add_entry(
 
 
 @click.command("update")
-@click.argument("entry")
+@ENTRY
 @click.option("--justification", metavar="TEXT", help="Another reason.")
 @_ACCOUNTS
 @click.option("--everywhere", "is_everywhere", is_flag=True, help="Apply it in all accounts.")
@@ -196,7 +198,7 @@ def update_entry(
 
 
 @click.command("remove")
-@click.argument("entry")
+@ENTRY
 @_ETAG
 @preview_options
 @DRY_RUN

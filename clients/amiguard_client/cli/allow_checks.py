@@ -23,7 +23,7 @@ UNMATCHED_AFTER = timedelta(days=30)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _OUTPUT = click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TABLE, JSON]),
     default=TABLE,
     show_default=True,

@@ -35,7 +35,7 @@ MAX_PREVIEWS = 20
 @click.command("export")
 @click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([YAML, JSON]),
     default=YAML,
     show_default=True,
@@ -82,7 +82,7 @@ def export_entries(ctx: click.Context, *, output: str) -> None:
 @YES
 @click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TEXT, JSON]),
     default=TEXT,
     show_default=True,

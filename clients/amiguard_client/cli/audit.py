@@ -9,7 +9,7 @@ import click
 
 from amiguard_client.cli.exits import FAILED
 from amiguard_client.cli.listings import ALL, LIST_OUTPUT, PAGE_TOKEN, TUNING_PAGE_SIZE, Listing
-from amiguard_client.cli.output import JSON, TABLE, TEXT, count_text, say, write_json, write_sheet
+from amiguard_client.cli.output import JSON, TEXT, count_text, say, write_json
 from amiguard_client.cli.server import server_of, tuning_calls
 from amiguard_client.cli.times import Time
 
@@ -47,11 +47,9 @@ def list_changes(
             start_time=since, page_size=page_size or 0, page_token=page_token
         )
         listing = Listing(pages, field="changes", is_all=is_all)
-        if output == TABLE:
-            from amiguard_client.cli.tuning_views import audit_sheet
+        from amiguard_client.cli.tuning_views import audit_sheet
 
-            write_sheet(audit_sheet(listing))
-        listing.write(output)
+        listing.write(output, sheet_of=audit_sheet)
 
 
 @command.command("verify")
@@ -64,7 +62,7 @@ def list_changes(
 )
 @click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TEXT, JSON]),
     default=TEXT,
     show_default=True,

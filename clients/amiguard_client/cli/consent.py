@@ -17,12 +17,14 @@ DRY_RUN = click.option(
 )
 
 
-def require_consent(*, is_yes: bool, is_dry_run: bool = False) -> None:
-    """Ends the command with a usage error where nobody could be asked later on."""
+def require_consent(*, is_yes: bool, is_dry_run: bool | None = None) -> None:
+    """Ends the command with a usage error where nobody could be asked later on.
+
+    `is_dry_run` is None where the command knows no dry run.
+    """
     if not (is_yes or is_dry_run or sys.stdin.isatty()):
-        raise click.UsageError(
-            "standard input is no terminal, so nobody can be asked: give --yes or --dry-run"
-        )
+        way = "--yes" if is_dry_run is None else "--yes or --dry-run"
+        raise click.UsageError(f"standard input is no terminal, so nobody can be asked: give {way}")
 
 
 def ask(question: str, *, is_yes: bool) -> None:

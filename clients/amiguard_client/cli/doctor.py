@@ -16,7 +16,7 @@ from amiguard_client.cli.output import (
     write,
     write_json,
 )
-from amiguard_client.cli.server import Server
+from amiguard_client.cli.server import server_of
 from amiguard_client.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _LEFT_ALONE = ("STORE_UNAVAILABLE", "DRAINING")
 @click.option("--all", "tells_all", is_flag=True, help="Every problem, however many of a kind.")
 @click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TEXT, JSON]),
     default=TEXT,
     show_default=True,
@@ -64,9 +64,7 @@ def command(
 
     Exit codes: 0 all is well, 1 something is wrong, 3 server not reachable. Notes are no problems.
     """
-    server = ctx.find_object(Server)
-    assert server is not None  # noqa: S101 - the root command makes one
-    with server.connect() as client:
+    with server_of(ctx).connect() as client:
         pages = _ask(client.connection, account_id=account_id, region=region)
     if pages is None:
         say(f"ERROR    {_UNHEALTHY}")

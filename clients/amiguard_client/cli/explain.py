@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @policy_options
 @click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TEXT, JSON]),
     default=TEXT,
     show_default=True,

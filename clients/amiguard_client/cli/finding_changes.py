@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amiguard_client.cli.completers import complete_finding
 from amiguard_client.cli.durations import Duration
 from amiguard_client.cli.listings import ALL, LIST_OUTPUT, PAGE_SIZE, PAGE_TOKEN, Listing
 from amiguard_client.cli.output import JSON, TABLE, to_json, write_json, write_sheet
@@ -22,14 +23,14 @@ _DISPOSITIONS = ("true-positive", "unrelated-launch", "false-positive", "risk-ac
 _ATTEMPTS = 5
 """How often labels are merged anew after somebody else was faster."""
 
-_FINDING = click.argument("finding")
+FINDING = click.argument("finding", shell_complete=complete_finding)
 _ETAG = click.option(
     "--etag", metavar="ETAG", help="Do it only if this is still the finding's etag."
 )
 _COMMENT = click.option("--comment", required=True, metavar="TEXT", help="Why. Required.")
 _OUTPUT = click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TABLE, JSON]),
     default=TABLE,
     show_default=True,
@@ -38,7 +39,7 @@ _OUTPUT = click.option(
 
 
 @click.command("ack")
-@_FINDING
+@FINDING
 @click.option("--assignee", metavar="WHO", help="Who takes it up; you unless given.")
 @_ETAG
 @_OUTPUT
@@ -55,7 +56,7 @@ def acknowledge(
 
 
 @click.command("close")
-@_FINDING
+@FINDING
 @click.option(
     "--as",
     "disposition",
@@ -106,7 +107,7 @@ def close(
 
 
 @click.command("reopen")
-@_FINDING
+@FINDING
 @_COMMENT
 @_ETAG
 @_OUTPUT
@@ -123,7 +124,7 @@ def reopen(
 
 
 @click.command("assign")
-@_FINDING
+@FINDING
 @click.argument("assignee", required=False)
 @click.option("--nobody", "is_nobody", is_flag=True, help="Take it from whoever has it.")
 @_ETAG
@@ -149,7 +150,7 @@ def assign(
 
 
 @click.command("label")
-@_FINDING
+@FINDING
 @click.argument("labels", nargs=-1, required=True, metavar="KEY=VALUE|KEY-...")
 @_ETAG
 @_OUTPUT
@@ -167,7 +168,7 @@ def label(
 
 
 @click.command("history")
-@_FINDING
+@FINDING
 @PAGE_SIZE
 @PAGE_TOKEN
 @ALL
@@ -188,13 +189,10 @@ def list_history(
     """
     with finding_calls(ctx) as findings:
         pages = findings.history_pages(finding, page_size=page_size or 0, page_token=page_token)
-        listing = Listing(pages, field="entries", is_all=is_all)
-        if output == TABLE:
-            from amiguard_client._from_wire import history_entry_of
-            from amiguard_client.cli.views import history_sheet
+        from amiguard_client.cli.finding_rows import history_sheet
 
-            write_sheet(history_sheet(map(history_entry_of, listing)))
-        listing.write(output)
+        listing = Listing(pages, field="entries", is_all=is_all)
+        listing.write(output, sheet_of=history_sheet)
 
 
 def _label(text: str) -> tuple[str, str | None]:
@@ -228,7 +226,6 @@ def _show(finding: finding_pb2.Finding, output: str) -> None:
     if output == JSON:
         write_json(to_json(finding))
         return
-    from amiguard_client._from_wire import finding_of
-    from amiguard_client.cli.views import finding_sheet
+    from amiguard_client.cli.finding_rows import finding_sheet
 
-    write_sheet(finding_sheet([finding_of(finding)]))
+    write_sheet(finding_sheet([finding]))

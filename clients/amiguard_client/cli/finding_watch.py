@@ -9,22 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from amiguard_client.cli.durations import Duration
-from amiguard_client.cli.listings import pointing_into
-from amiguard_client.cli.output import NDJSON, TABLE, say, to_json, write_ndjson
-from amiguard_client.cli.safe import safe
+from amiguard_client.cli.finding_output import ChangeWriter
+from amiguard_client.cli.listings import FINDING_FORMS, output_option, pointing_into
 from amiguard_client.cli.server import server_of
 from amiguard_client.cli.times import Time
-from amiguard_client.errors import CursorExpiredError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from amiguard.v1 import finding_pb2
 
 MAX_CURSOR_BYTES = 4096
 """A cursor is some hundred characters: what is longer is another file, given by mistake."""
@@ -52,13 +44,10 @@ MAX_CURSOR_BYTES = 4096
     show_default=True,
     help="How long to keep trying a server that is away or overloaded.",
 )
-@click.option(
-    "-o",
-    "output",
-    type=click.Choice([TABLE, NDJSON]),
-    default=TABLE,
-    show_default=True,
-    help="A line for people, or the JSON of the API, for each change.",
+@output_option(
+    FINDING_FORMS,
+    "For each change, table: a line for people; wide, with all there is; json as the API has it, "
+    "ndjson on one line, or yaml; csv.",
 )
 @click.pass_context
 def watch(
@@ -91,26 +80,12 @@ def watch(
             start_time=None if cursor is not None else since,
             retry=RetryPolicy(give_up_after=give_up_after),
         )
-        try:
-            for response in watcher:
-                _show(response.findings, output)
-                if cursor_file is not None:
-                    with _undisturbed():
-                        _write_cursor(cursor_file, response.cursor)
-        except CursorExpiredError:
-            say("Changes after the cursor are deleted: list the findings, then watch anew.")
-            raise
-
-
-def _show(findings: Iterable[finding_pb2.Finding], output: str) -> None:
-    if output == NDJSON:
-        write_ndjson(map(to_json, findings))
-        return
-    from amiguard_client._from_wire import finding_of
-    from amiguard_client.cli.views import change_line
-
-    for finding in findings:
-        click.echo(safe(change_line(finding_of(finding))))
+        writer = ChangeWriter(output)
+        for response in watcher:
+            writer.write(response.findings)
+            if cursor_file is not None:
+                with _undisturbed():
+                    _write_cursor(cursor_file, response.cursor)
 
 
 def _read_cursor(path: Path) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from amiguard_client.cli.finding_changes import (
+    FINDING,
     acknowledge,
     assign,
     close,
@@ -15,16 +16,17 @@ from amiguard_client.cli.finding_changes import (
     list_history,
     reopen,
 )
+from amiguard_client.cli.finding_output import sheet_for, write_finding
 from amiguard_client.cli.finding_watch import watch
 from amiguard_client.cli.listings import (
     ALL,
+    FINDING_OUTPUT,
     LIST_OUTPUT,
     PAGE_SIZE,
     PAGE_TOKEN,
     Listing,
     pointing_into,
 )
-from amiguard_client.cli.output import JSON, TABLE, to_json, write, write_json, write_sheet
 from amiguard_client.cli.server import finding_calls
 
 
@@ -50,7 +52,7 @@ def command() -> None:
 @PAGE_SIZE
 @PAGE_TOKEN
 @ALL
-@LIST_OUTPUT
+@FINDING_OUTPUT
 @click.pass_context
 def list_findings(
     ctx: click.Context,
@@ -71,24 +73,12 @@ def list_findings(
             expression, order_by=order_by, page_size=page_size or 0, page_token=page_token
         )
         listing = Listing(pages, field="findings", is_all=is_all)
-        if output == TABLE:
-            from amiguard_client._from_wire import finding_of
-            from amiguard_client.cli.views import finding_sheet
-
-            write_sheet(finding_sheet(map(finding_of, listing)))
-        listing.write(output)
+        listing.write(output, sheet_of=sheet_for(output))
 
 
 @command.command("get")
-@click.argument("finding")
-@click.option(
-    "-o",
-    "output",
-    type=click.Choice([TABLE, JSON]),
-    default=TABLE,
-    show_default=True,
-    help="For reading, or the JSON of the API.",
-)
+@FINDING
+@FINDING_OUTPUT
 @click.pass_context
 def get_finding(ctx: click.Context, finding: str, *, output: str) -> None:
     """Show one finding in full.
@@ -97,17 +87,11 @@ def get_finding(ctx: click.Context, finding: str, *, output: str) -> None:
     """
     with finding_calls(ctx) as findings:
         message = findings.get(finding)
-    if output == JSON:
-        write_json(to_json(message))
-        return
-    from amiguard_client._from_wire import finding_of
-    from amiguard_client.cli.views import finding_detail
-
-    write(finding_detail(finding_of(message)))
+    write_finding(message, output)
 
 
 @command.command("occurrences")
-@click.argument("finding")
+@FINDING
 @PAGE_SIZE
 @PAGE_TOKEN
 @ALL
@@ -128,13 +112,10 @@ def list_occurrences(
     """
     with finding_calls(ctx) as findings:
         pages = findings.occurrence_pages(finding, page_size=page_size or 0, page_token=page_token)
-        listing = Listing(pages, field="occurrences", is_all=is_all)
-        if output == TABLE:
-            from amiguard_client._from_wire import occurrence_of
-            from amiguard_client.cli.views import occurrence_sheet
+        from amiguard_client.cli.finding_rows import occurrence_sheet
 
-            write_sheet(occurrence_sheet(map(occurrence_of, listing)))
-        listing.write(output)
+        listing = Listing(pages, field="occurrences", is_all=is_all)
+        listing.write(output, sheet_of=occurrence_sheet)
 
 
 for _verb in (acknowledge, close, reopen, assign, label, list_history, watch):

@@ -10,18 +10,10 @@ import click
 
 from amiguard_client.cli.discovery import STDIN, STDIN_NAME, Discovery
 from amiguard_client.cli.exits import FAILED, SOME_REJECTED
+from amiguard_client.cli.finding_output import sheet_for
 from amiguard_client.cli.inputs import paths_argument, rejections_option
-from amiguard_client.cli.output import (
-    JSON,
-    NDJSON,
-    TABLE,
-    count_text,
-    say,
-    to_json,
-    write_list,
-    write_ndjson,
-    write_sheet,
-)
+from amiguard_client.cli.listings import FINDING_OUTPUT, write_items
+from amiguard_client.cli.output import TABLE, WIDE, count_text, say
 from amiguard_client.cli.policy import policy_of, policy_options
 from amiguard_client.cli.progress import progress_bar
 
@@ -43,14 +35,7 @@ if TYPE_CHECKING:
     help="Worker processes; as many as there are processors unless given.",
 )
 @rejections_option
-@click.option(
-    "-o",
-    "output",
-    type=click.Choice([TABLE, JSON, NDJSON]),
-    default=TABLE,
-    show_default=True,
-    help="A table, the JSON of `findings list`, or one finding a line.",
-)
+@FINDING_OUTPUT
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -129,16 +114,9 @@ def _find(scan: Scan, policy: Policy) -> list[Finding]:
 def _write(findings: list[Finding], output: str) -> None:
     from amiguard_client.cli._convert import finding_message
 
-    messages = map(finding_message, findings)
-    if output == JSON:
-        write_list("findings", map(to_json, messages))
-    elif output == NDJSON:
-        write_ndjson(map(to_json, messages))
-    elif findings:
-        from amiguard_client._from_wire import finding_of
-        from amiguard_client.cli.views import finding_sheet
-
-        write_sheet(finding_sheet(map(finding_of, messages)))
+    if findings or output not in {TABLE, WIDE}:
+        messages = map(finding_message, findings)
+        write_items("findings", messages, output, sheet_of=sheet_for(output))
 
 
 def _say_counts(

@@ -11,7 +11,7 @@ import click
 
 from amiguard_client.cli.consent import YES, ask, require_consent
 from amiguard_client.cli.listings import ALL, LIST_OUTPUT, PAGE_TOKEN, TUNING_PAGE_SIZE, Listing
-from amiguard_client.cli.output import TABLE, count_text, say, write_sheet
+from amiguard_client.cli.output import count_text, say
 from amiguard_client.cli.server import tuning_calls
 from amiguard_client.errors import AmiguardError
 
@@ -81,11 +81,9 @@ def list_images(
     with tuning_calls(ctx) as tuning:
         pages = tuning.image_pages(region=region, page_size=page_size or 0, page_token=page_token)
         listing = Listing(pages, field="images", is_all=is_all)
-        if output == TABLE:
-            from amiguard_client.cli.tuning_views import image_sheet
+        from amiguard_client.cli.tuning_views import image_sheet
 
-            write_sheet(image_sheet(listing))
-        listing.write(output)
+        listing.write(output, sheet_of=image_sheet)
 
 
 @command.command("forget")

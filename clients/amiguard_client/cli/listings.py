@@ -1,25 +1,33 @@
-"""What commands that list share: pages as options, and pages as output."""
+"""What commands that list share: pages as options, and items in every form of output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from amiguard_client.cli.output import (
+    CSV,
     JSON,
     NDJSON,
     TABLE,
+    WIDE,
+    YAML,
     say,
     to_json,
     write_list,
     write_ndjson,
+    write_sheet,
+    write_yaml_list,
 )
 from amiguard_client.cli.safe import safe
 from amiguard_client.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from amiguard_client.cli.sheets import Sheet
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -38,13 +46,33 @@ PAGE_SIZE = page_size_option(most=500, usual=50)
 TUNING_PAGE_SIZE = page_size_option(most=1_000, usual=100)
 PAGE_TOKEN = click.option("--page-token", default="", help="Start at the page of this token.")
 ALL = click.option("--all", "is_all", is_flag=True, help="Go on until there are no more pages.")
-LIST_OUTPUT = click.option(
-    "-o",
-    "output",
-    type=click.Choice([TABLE, JSON, NDJSON]),
-    default=TABLE,
-    show_default=True,
-    help="A table, the JSON of the API, or that of one item a line.",
+
+_FORMS = (TABLE, WIDE, JSON, NDJSON, YAML, CSV)
+
+
+def output_option(forms: Sequence[str], text: str) -> Callable[[_Command], _Command]:
+    """Makes the option for the form of output, the first of some unless given."""
+    return click.option(
+        "-o",
+        "--output",
+        metavar="FORM",
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help=text,
+    )
+
+
+LIST_OUTPUT = output_option(
+    _FORMS,
+    "table; wide, with a line for each item; json as the API has it, ndjson with a line for each "
+    "item, or yaml; csv for a spreadsheet.",
+)
+FINDING_FORMS = _FORMS
+FINDING_OUTPUT = output_option(
+    FINDING_FORMS,
+    "table; wide, with every column; json as the API has it, ndjson with a line for each finding, "
+    "or yaml; csv for a spreadsheet.",
 )
 
 
@@ -63,14 +91,40 @@ class Listing:
             if page.next_page_token and not self._is_all:
                 self._rest["next_page_token"] = page.next_page_token
 
-    def write(self, output: str) -> None:
-        """Writes what was not yet read as JSON, and says how to go on."""
-        if output == JSON:
-            write_list(self._field, map(to_json, self), last=self._rest)
-        elif output == NDJSON:
-            write_ndjson(map(to_json, self))
-        if output != JSON and self._rest:
+    def write(self, output: str, *, sheet_of: Callable[[Iterable[Any]], Sheet]) -> None:
+        """Writes the items, and says how to go on."""
+        write_items(self._field, self, output, sheet_of=sheet_of, last=self._rest)
+        if output not in {JSON, YAML} and self._rest:
             say(f"There is more: --all, or --page-token {self._rest['next_page_token']}")
+
+
+def write_items(
+    field: str,
+    items: Iterable[Any],
+    output: str,
+    *,
+    sheet_of: Callable[[Iterable[Any]], Sheet],
+    to_plain: Callable[[Any], Any] = to_json,
+    last: dict[str, Any] | None = None,
+) -> None:
+    """Writes messages in a form of output.
+
+    `field` and `last` are what the one object of JSON or YAML calls the items, and its other
+    fields.
+    """
+    match output:
+        case "json":
+            write_list(field, map(to_plain, items), last=last)
+        case "ndjson":
+            write_ndjson(map(to_plain, items))
+        case "yaml":
+            write_yaml_list(field, map(to_plain, items), last=last)
+        case "csv":
+            from amiguard_client.cli.csv_files import csv_lines
+
+            click.echo(csv_lines(sheet_of(items).as_texts()), nl=False)
+        case _:
+            write_sheet(sheet_of(items), is_wide=output == WIDE)
 
 
 @contextmanager

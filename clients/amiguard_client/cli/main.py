@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import os
+import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import click
 
 from amiguard_client.cli.bad_files import BadFileError
-from amiguard_client.cli.durations import Duration
-from amiguard_client.cli.exits import BAD_FILE, FAILED, UNREACHABLE
-from amiguard_client.cli.output import say
-from amiguard_client.cli.server import DEFAULT_SERVER, Server
-from amiguard_client.errors import (
-    AmiguardError,
-    ConflictError,
-    InvalidRequestError,
-    UnreachableError,
+from amiguard_client.cli.exits import (
+    BAD_FILE,
+    BROKEN_PIPE,
+    FAILED,
+    INTERRUPTED,
+    UNAUTHENTICATED,
+    UNREACHABLE,
 )
+from amiguard_client.cli.output import say
+from amiguard_client.cli.server_options import allow_everywhere, server_options
+from amiguard_client.errors import AmiguardError, UnauthenticatedError, UnreachableError
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+COMPLETION_VARIABLE = "_AMIGUARDCTL_COMPLETE"
+"""Set by the shell's script while a command line is being typed."""
 
 _COMMANDS = {
     "submit": ("amiguard_client.cli.submit", "Submit log files to a server."),
@@ -47,7 +49,13 @@ _COMMANDS = {
     ),
     "explain": ("amiguard_client.cli.explain", "Say how each search and launch is judged."),
     "hunt": ("amiguard_client.cli.hunt", "Look for findings in log files, without a server."),
+    "context": ("amiguard_client.cli.context", "Give servers names, and choose among them."),
+    "completion": ("amiguard_client.cli.completion", "Write the script for completion in a shell."),
+    "man": ("amiguard_client.cli.man", "Write the manual pages."),
 }
+
+
+_OFFLINE = {"explain", "hunt", "context", "completion", "man"}
 
 
 class Root(click.Group):
@@ -66,96 +74,69 @@ class Root(click.Group):
         short_help = _COMMANDS[cmd_name][1]
         return click.Command(name=cmd_name, short_help=short_help, help=short_help)
 
+    def load(self, name: str) -> click.Command:
+        """Returns a command itself."""
+        command: click.Command = import_module(_COMMANDS[name][0]).command
+        if name not in _OFFLINE:
+            allow_everywhere(command)
+        return command
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Loads the command that is named."""
         name, command, rest = super().resolve_command(ctx, args)
         if name in _COMMANDS:
-            command = import_module(_COMMANDS[name][0]).command
+            command = self.load(name)
         return name, command, rest
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the command line, in silence where a shell asks how a word may end."""
+        if os.environ.get(COMPLETION_VARIABLE, "").endswith("_complete"):
+            _silence(sys.stderr.fileno())
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command; exits 3 for a server that is away, else 1, and 2 for a bad file."""
+        """Runs a command; what ends it early has a line on standard error and an exit code."""
         try:
             return super().invoke(ctx)
         except AmiguardError as error:
-            say(f"Error: {error}")
-            if isinstance(error, InvalidRequestError | ConflictError) and error.reason:
-                say(f"Reason: {error.reason}")
-            ctx.exit(UNREACHABLE if isinstance(error, UnreachableError) else FAILED)
+            from amiguard_client.cli.advice import line_on
+
+            say(line_on(error))
+            ctx.exit(_EXITS.get(type(error), FAILED))
         except BadFileError as error:
             for problem in error.problems:
                 say(problem)
             ctx.exit(BAD_FILE)
+        except BrokenPipeError:
+            # Or the interpreter complains at its end that it cannot write the rest.
+            _silence(sys.stdout.fileno())
+            ctx.exit(BROKEN_PIPE)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--server",
-    "target",
-    metavar="HOST:PORT",
-    envvar="AMIGUARD_SERVER",
-    show_envvar=True,
-    default=DEFAULT_SERVER,
-    show_default=True,
-    help="The server.",
-)
-@click.option(
-    "--insecure/--tls",
-    "is_insecure",
-    default=None,
-    help="Talk in plain text, or encrypted. Plain is the default for this machine's own addresses.",
-)
-@click.option(
-    "--ca",
-    "root_certificates",
-    type=FILE,
-    envvar="AMIGUARD_CA",
-    show_envvar=True,
-    help="Root certificates to trust, PEM. Those of the system by default.",
-)
-@click.option("--cert", "certificate", type=FILE, help="Certificate of the client, PEM.")
-@click.option("--key", "private_key", type=FILE, help="Private key of --cert, PEM.")
-@click.option(
-    "--token",
-    envvar="AMIGUARD_TOKEN",
-    show_envvar=True,
-    help="Bearer token. Prefer the variable: other users may see arguments.",
-)
-@click.option(
-    "--timeout",
-    type=Duration(),
-    default="30s",
-    show_default=True,
-    help="How long to wait for an answer.",
+_EXITS = {UnreachableError: UNREACHABLE, UnauthenticatedError: UNAUTHENTICATED}
+
+
+def _silence(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+@click.group(
+    cls=Root,
+    params=server_options(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="amiguard", message="%(prog)s %(version)s")
-@click.pass_context
-def main(
-    ctx: click.Context,
-    target: str,
-    *,
-    is_insecure: bool | None,
-    root_certificates: Path | None,
-    certificate: Path | None,
-    private_key: Path | None,
-    token: str | None,
-    timeout: timedelta,
-) -> None:
+def main(**_: object) -> None:
     """Find AMI name confusion in CloudTrail.
 
     Image searches by name that say nothing about the owner, and the launches that followed.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage or a bad file, 3 server not reachable, 5 some
-    records were rejected.
+    Exit codes: 0 done, 1 failed, 2 wrong usage or a bad file, 3 server not reachable, 4 token not
+    accepted, 5 some records were rejected.
     """
-    ctx.obj = Server(
-        target=target,
-        is_insecure=is_insecure,
-        root_certificates=root_certificates,
-        certificate=certificate,
-        private_key=private_key,
-        token=token,
-        timeout=timeout,
-    )

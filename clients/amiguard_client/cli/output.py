@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from amiguard_client.cli.sheets import Sheet
 
-TABLE, JSON, NDJSON, TEXT, YAML = "table", "json", "ndjson", "text", "yaml"
+TABLE, WIDE, JSON, NDJSON = "table", "wide", "json", "ndjson"
+YAML, CSV, OCSF, TEXT = "yaml", "csv", "ocsf", "text"
 
 
 def say(text: str) -> None:
@@ -65,6 +66,33 @@ def write_list(field: str, values: Iterable[Any], *, last: dict[str, Any] | None
     click.echo("\n}")
 
 
+def write_yaml_list(
+    field: str, values: Iterable[Any], *, last: dict[str, Any] | None = None
+) -> None:
+    """Writes a YAML mapping with one list in it, however long, and then the fields of `last`.
+
+    `last` is read once the list has ended.
+    """
+    from amiguard_client.cli.yaml_files import write_yaml
+
+    is_empty = True
+    for value in values:
+        start = f"{field}:\n" if is_empty else ""
+        click.echo(start + write_yaml([value], is_ascii=True), nl=False)
+        is_empty = False
+    if is_empty:
+        click.echo(f"{field}: []")
+    if last:
+        click.echo(write_yaml(last, is_ascii=True), nl=False)
+
+
+def write_yaml_document(value: Any) -> None:
+    """Writes one YAML document. Characters beyond ASCII are escaped, so terminals are safe."""
+    from amiguard_client.cli.yaml_files import write_yaml
+
+    click.echo(write_yaml(value, is_ascii=True), nl=False)
+
+
 _UNBOUNDED = 100_000
 """Columns of a file or a pipe: more than any line we write."""
 
@@ -89,9 +117,15 @@ def write(*parts: RenderableType, is_talk: bool = False) -> None:
         click.echo(lines, err=is_talk)
 
 
-def write_sheet(sheet: Sheet) -> None:
-    """Writes rows, or says that there are none."""
-    if sheet.rows:
-        write(sheet)
-    else:
+def write_sheet(sheet: Sheet, *, is_wide: bool = False) -> None:
+    """Writes rows, or says that there are none.
+
+    Where it is wide, each is one line with every column, however narrow the terminal.
+    """
+    if not sheet.rows:
         say("Nothing to show.")
+    elif is_wide:
+        for line in sheet.as_lines():
+            click.echo(line)
+    else:
+        write(sheet)

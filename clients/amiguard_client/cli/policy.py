@@ -37,8 +37,9 @@ def policy_options(function: _Command) -> _Command:
             multiple=True,
             default=(_RUN_INSTANCES,),
             show_default=True,
+            metavar="API",
             type=click.Choice(LAUNCH_PATHS, case_sensitive=False),
-            help="APIs that count as launches. Give it once for each.",
+            help=f"APIs that count as launches. Give it once for each: {', '.join(LAUNCH_PATHS)}.",
         ),
         click.option(
             "--window",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from amiguard_client.cli.completers import complete_revision
 from amiguard_client.cli.consent import DRY_RUN, YES, ask, require_consent
 from amiguard_client.cli.durations import Duration
 from amiguard_client.cli.output import JSON, TABLE, say, to_json, write, write_json
@@ -25,7 +26,7 @@ _ETAG = click.option(
 )
 _OUTPUT = click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TABLE, JSON]),
     default=TABLE,
     show_default=True,
@@ -57,8 +58,10 @@ _OUTPUT = click.option(
     "--launch-path",
     "launch_paths",
     multiple=True,
+    metavar="API",
     type=click.Choice(LAUNCH_PATHS, case_sensitive=False),
-    help="APIs that count as launches, in place of those that do. Give it once for each.",
+    help="APIs that count as launches, in place of those that do. Give it once for each: "
+    f"{', '.join(LAUNCH_PATHS)}.",
 )
 @click.option(
     "--public-pattern",
@@ -129,7 +132,7 @@ def set_rule(
 
 
 @click.command("rollback")
-@click.argument("revision", type=click.IntRange(min=1))
+@click.argument("revision", type=click.IntRange(min=1), shell_complete=complete_revision)
 @_ETAG
 @preview_options
 @DRY_RUN

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amiguard_client.cli.backtest import backtest
+from amiguard_client.cli.completers import complete_revision
 from amiguard_client.cli.listings import ALL, LIST_OUTPUT, PAGE_TOKEN, TUNING_PAGE_SIZE, Listing
 from amiguard_client.cli.output import (
     JSON,
@@ -18,7 +19,6 @@ from amiguard_client.cli.output import (
     to_json,
     write,
     write_json,
-    write_sheet,
 )
 from amiguard_client.cli.rule_changes import roll_back, set_rule
 from amiguard_client.cli.server import tuning_calls
@@ -38,10 +38,10 @@ def command() -> None:
 
 
 @command.command("get")
-@click.argument("revision", type=REVISION, required=False)
+@click.argument("revision", type=REVISION, required=False, shell_complete=complete_revision)
 @click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TABLE, JSON, YAML]),
     default=TABLE,
     show_default=True,
@@ -77,19 +77,17 @@ def list_rules(
     with tuning_calls(ctx) as tuning:
         pages = tuning.rule_pages(page_size=page_size or 0, page_token=page_token)
         listing = Listing(pages, field="rule_configs", is_all=is_all)
-        if output == TABLE:
-            from amiguard_client.cli.tuning_views import rule_sheet
+        from amiguard_client.cli.tuning_views import rule_sheet
 
-            write_sheet(rule_sheet(listing))
-        listing.write(output)
+        listing.write(output, sheet_of=rule_sheet)
 
 
 @command.command("diff")
-@click.argument("revision", type=REVISION)
-@click.argument("other", type=REVISION, required=False)
+@click.argument("revision", type=REVISION, shell_complete=complete_revision)
+@click.argument("other", type=REVISION, required=False, shell_complete=complete_revision)
 @click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TEXT, JSON]),
     default=TEXT,
     show_default=True,
@@ -106,7 +104,7 @@ def diff_rules(ctx: click.Context, revision: int, other: int | None, *, output: 
 @command.command("status")
 @click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TEXT, JSON]),
     default=TEXT,
     show_default=True,

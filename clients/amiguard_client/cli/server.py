@@ -1,8 +1,7 @@
-"""Which server, and how to reach it: the options every remote command shares."""
+"""Which server, and how to reach it."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,19 +11,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amiguard_client.cli.server_options import DEFAULT_SERVER
+
 if TYPE_CHECKING:
     from amiguard_client._finding_calls import FindingCalls
     from amiguard_client._sink_calls import SinkCalls
     from amiguard_client._tuning_calls import TuningCalls
     from amiguard_client.client import Client
 
-DEFAULT_SERVER = "127.0.0.1:7443"
-"""Where a server serves unless told otherwise."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A server as named on the command line."""
+    """A server as named on the command line, in the environment and by a context."""
 
     target: str
     is_insecure: bool | None
@@ -56,16 +54,30 @@ class Server:
             insecure=is_insecure,
             root_certificates=_read(self.root_certificates) if self.root_certificates else None,
             client_certificate=certificate,
-            token=self.token,
+            token=_sendable(self.token),
             timeout=self.timeout,
         )
 
 
 def server_of(ctx: click.Context) -> Server:
-    """Returns the server that the root command was told of."""
-    server = ctx.find_object(Server)
-    assert server is not None  # noqa: S101 - the root command makes one
-    return server
+    """Returns the server that the command line, the environment and the context name.
+
+    What is given on the command line or in the environment wins, one by one, over the context that
+    is named there. The context in use counts only where no server is named: its token goes to no
+    other server.
+    """
+    given = dict(ctx.find_root().params)
+    name = given.pop("context")
+    given.pop("target")
+    target: str | None = ctx.find_root().params["target"]
+    if name is not None or target is None:
+        from amiguard_client.cli.contexts import load_config
+
+        context = load_config().get(name)
+        if context is not None:
+            target = target or context.server
+            given = context.fill_in(given)
+    return Server(target=target or DEFAULT_SERVER, **given)
 
 
 @contextmanager
@@ -97,6 +109,8 @@ def sink_calls(ctx: click.Context) -> Iterator[SinkCalls]:
 
 def is_loopback(target: str) -> bool:
     """Says whether a target never leaves this machine."""
+    import ipaddress
+
     if target.startswith(("unix:", "unix-abstract:")):
         return True
     host = target.rpartition(":")[0] or target
@@ -106,6 +120,13 @@ def is_loopback(target: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _sendable(token: str | None) -> str | None:
+    """Returns a token that can stand in a header, or ends the command with a usage error."""
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise click.UsageError("got a token with characters that no token has")
+    return token
 
 
 def _read(path: Path) -> bytes:

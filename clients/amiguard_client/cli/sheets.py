@@ -3,66 +3,116 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, NamedTuple
 
 from amiguard_client.cli.safe import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console, ConsoleOptions, Group, RenderResult
+    from rich.table import Table
+    from rich.text import Text
+
+
+class Cell(NamedTuple):
+    """Text, with a style of rich that shows on a terminal alone."""
+
+    plain: str
+    style: str = ""
 
 
 @dataclass(slots=True)
 class Sheet:
-    """Cells under headers. Text of records is made safe when it is added."""
+    """Cells under headers. Text of records is made safe when it is added.
+
+    Of the `spare` columns a terminal shows those that fit, the first named first to go.
+    """
 
     headers: tuple[str, ...]
-    rows: list[tuple[Text, ...]] = field(default_factory=list)
+    rows: list[tuple[Cell | Text, ...]] = field(default_factory=list)
+    spare: tuple[str, ...] = ()
 
-    def add(self, *cells: str | Text) -> None:
+    def add(self, *cells: str | Cell | Text) -> None:
         """Adds a row."""
-        self.rows.append(tuple(cell_of(cell) for cell in cells))
+        self.rows.append(tuple(map(_safe_cell, cells)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = self.as_table()
-        unbounded = options.update(width=_UNBOUNDED)
-        if Measurement.get(console, unbounded, table).maximum <= options.max_width:
-            yield table
-        else:
-            yield self.as_cards()
+        from rich.measure import Measurement
 
-    def as_table(self) -> Table:
-        """Returns one line a row."""
+        unbounded = options.update(width=_UNBOUNDED)
+        for left_out in range(len(self.spare) + 1):
+            table = self.as_table(without=self.spare[:left_out])
+            if Measurement.get(console, unbounded, table).maximum <= options.max_width:
+                yield table
+                return
+        yield self.as_cards()
+
+    def as_table(self, *, without: Iterable[str] = ()) -> Table:
+        """Returns one line a row, without some columns."""
+        from rich import box
+        from rich.table import Table
+
+        shown = [n for n, header in enumerate(self.headers) if header not in set(without)]
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        for header in self.headers:
-            table.add_column(header, no_wrap=True)
+        for number in shown:
+            table.add_column(self.headers[number], no_wrap=True)
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*(cell_of(row[number]) for number in shown))
         return table
 
     def as_cards(self) -> Group:
         """Returns one line a cell, with the header before it."""
+        from rich.console import Group
+
         return Group(*(self._card(row, is_first=not index) for index, row in enumerate(self.rows)))
 
-    def _card(self, row: tuple[Text, ...], *, is_first: bool) -> Group:
-        grid = grid_of(list(zip(self.headers, row, strict=True)))
+    def as_lines(self) -> list[str]:
+        """Returns the headers and each row as one line of text, in columns."""
+        rows = [self.headers, *(tuple(cell.plain or "-" for cell in row) for row in self.rows)]
+        from rich.cells import cell_len, set_cell_size
+
+        widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+        return ["  ".join(map(set_cell_size, row, widths)).rstrip() for row in rows]
+
+    def as_texts(self) -> list[tuple[str, ...]]:
+        """Returns the headers and each row as texts, empty ones too."""
+        return [self.headers, *(tuple(cell.plain for cell in row) for row in self.rows)]
+
+    def _card(self, row: tuple[Cell | Text, ...], *, is_first: bool) -> Group:
+        from rich.console import Group
+        from rich.text import Text
+
+        cells = [cell_of(cell) for cell in row]
+        grid = grid_of(list(zip(self.headers, cells, strict=True)))
         return Group(grid) if is_first else Group(Text(), grid)
 
 
 _UNBOUNDED = 100_000
 
 
-def cell_of(value: str | Text) -> Text:
+def cell_of(value: str | Cell | Text) -> Text:
     """Returns text for a cell, a dash where there is none."""
-    return value if isinstance(value, Text) else Text(safe(value) or "-")
+    from rich.text import Text
+
+    cell = _safe_cell(value)
+    return Text(cell.plain or "-", style=cell.style) if isinstance(cell, Cell) else cell
 
 
 def grid_of(rows: list[tuple[str, Text]]) -> Table:
     """Returns names and values side by side."""
+    from rich.table import Table
+    from rich.text import Text
+
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(Text(safe(name)), value)
     return grid
+
+
+def _safe_cell(value: str | Cell | Text) -> Cell | Text:
+    if isinstance(value, str):
+        return Cell(safe(value))
+    return Cell(safe(value.plain), value.style) if isinstance(value, Cell) else value

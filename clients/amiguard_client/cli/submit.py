@@ -50,7 +50,7 @@ _FINDINGS_SHOWN = 20
 @s3_options
 @click.option(
     "-o",
-    "output",
+    "--output",
     type=click.Choice([TEXT, JSON]),
     default=TEXT,
     show_default=True,

@@ -6,9 +6,9 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from amiguard_client.cli.entries import entry_id_of, entry_of
+from amiguard_client.cli.finding_rows import time_text
 from amiguard_client.cli.rule_files import changed_settings, rule_of, texts_of
 from amiguard_client.cli.sheets import Sheet, cell_of, grid_of
-from amiguard_client.cli.views import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

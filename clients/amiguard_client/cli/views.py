@@ -1,4 +1,4 @@
-"""Findings for people: a table, and one finding in detail."""
+"""One finding in detail, for people."""
 
 from __future__ import annotations
 
@@ -8,135 +8,29 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
+from amiguard_client.cli.finding_rows import gap_text, likelihood_cell, time_text
 from amiguard_client.cli.safe import safe, safe_block
 from amiguard_client.cli.sheets import Sheet, cell_of, grid_of
-from amiguard_client.values import Likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from rich.console import RenderableType
 
     from amiguard_client.values import (
         Finding,
-        FindingHistoryEntry,
         ImageSearch,
         Occurrence,
         Remediation,
         ScoreStep,
     )
 
-_COLORS = {Likelihood.HIGH: "bold red", Likelihood.MEDIUM: "yellow", Likelihood.LOW: "green"}
 _REASONS = {
     "NO_OWNER": "no owner: neither Owners nor a filter owner-alias or owner-id says whose image",
     "UNTRUSTED_OWNER": "an owner is named that is not trusted",
     "PARAMETERS_OMITTED": "the request was over 100 KB, so CloudTrail left out what it asked for",
 }
 _LEXERS = {"shell": "bash"}
-
-
-def finding_sheet(findings: Iterable[Finding]) -> Sheet:
-    """Returns findings, one a row."""
-    sheet = Sheet(
-        (
-            "FINDING",
-            "LIKELIHOOD",
-            "CONFIDENCE",
-            "STATE",
-            "LAUNCHES",
-            "LAST LAUNCH (UTC)",
-            "ACCOUNT",
-            "REGION",
-            "CLIENT",
-            "SEARCHED",
-            "ACTOR",
-        )
-    )
-    for finding in findings:
-        sheet.add(
-            finding.name.removeprefix("findings/"),
-            _likelihood(finding),
-            str(finding.confidence),
-            finding.state.value,
-            str(finding.occurrence_count),
-            time_text(finding.last_launch_time),
-            finding.account_id,
-            finding.region,
-            finding.search.client,
-            ", ".join(_searched(finding.search)),
-            finding.actor_arn,
-        )
-    return sheet
-
-
-def occurrence_sheet(occurrences: Iterable[Occurrence]) -> Sheet:
-    """Returns occurrences, one a row."""
-    sheet = Sheet(
-        (
-            "SEARCH (UTC)",
-            "LAUNCH (UTC)",
-            "GAP",
-            "CONFIDENCE",
-            "LAUNCHED BY",
-            "IMAGES",
-            "INSTANCES",
-            "ADDRESS",
-            "LAUNCH EVENT",
-            "PRINCIPAL",
-        )
-    )
-    for occurrence in occurrences:
-        sheet.add(
-            time_text(occurrence.search.event_time),
-            time_text(occurrence.launch.event_time),
-            _gap(occurrence),
-            str(occurrence.confidence),
-            occurrence.launch_path,
-            ", ".join(occurrence.image_ids),
-            ", ".join(occurrence.instance_ids),
-            occurrence.source_ip_address,
-            occurrence.launch.event_id,
-            occurrence.principal_arn,
-        )
-    return sheet
-
-
-def history_sheet(entries: Iterable[FindingHistoryEntry]) -> Sheet:
-    """Returns moves from state to state, one a row."""
-    sheet = Sheet(("TIME (UTC)", "BY", "FROM", "TO", "ASSIGNEE", "COMMENT"))
-    for entry in entries:
-        state = entry.state_after.value
-        if entry.disposition is not None:
-            state += f" ({entry.disposition})"
-        if entry.accept_until_time is not None:
-            state += f" until {time_text(entry.accept_until_time)}"
-        sheet.add(
-            time_text(entry.change_time),
-            entry.actor,
-            entry.state_before.value if entry.state_before is not None else "",
-            state,
-            entry.assignee or "",
-            entry.comment or "",
-        )
-    return sheet
-
-
-def change_line(finding: Finding) -> str:
-    """Returns a finding as it stands after a change, as one line of text."""
-    state = finding.state.value
-    if finding.disposition is not None:
-        state += f" ({finding.disposition})"
-    parts = (
-        time_text(finding.update_time),
-        f"{finding.likelihood} {finding.likelihood_score}",
-        state,
-        finding.name.removeprefix("findings/"),
-        f"{finding.account_id} {finding.region}",
-        ", ".join(_searched(finding.search)),
-        finding.actor_arn,
-    )
-    return "  ".join(part for part in parts if part.strip())
 
 
 def finding_detail(finding: Finding) -> Group:
@@ -151,26 +45,6 @@ def finding_detail(finding: Finding) -> Group:
     )
 
 
-def time_text(time: datetime | None) -> str:
-    """Returns a time of UTC for people; empty where there is none."""
-    return time.strftime("%Y-%m-%d %H:%M:%S") if time is not None else ""
-
-
-def _gap(occurrence: Occurrence) -> str:
-    return f"{occurrence.gap.total_seconds():g} s"
-
-
-def _likelihood(finding: Finding) -> Text:
-    color = _COLORS.get(finding.likelihood, "")
-    return Text(f"{finding.likelihood} {finding.likelihood_score}", style=color)
-
-
-def _searched(search: ImageSearch) -> tuple[str, ...]:
-    return search.name_patterns or tuple(
-        f"{item.name}={value}" for item in search.other_filters for value in item.values
-    )
-
-
 def _section(title: str, body: RenderableType) -> tuple[RenderableType, RenderableType]:
     return Text(f"\n{title}", style="bold"), Padding(body, (0, 0, 0, 2), expand=False)
 
@@ -182,7 +56,9 @@ def _header(finding: Finding) -> Group:
     if finding.suppression is not None:
         state += f" ({safe(finding.suppression)})"
     title = Text.assemble(
-        _likelihood(finding), f"  confidence {finding.confidence}  {state}  ", safe(finding.name)
+        cell_of(likelihood_cell(finding)),
+        f"  confidence {finding.confidence}  {state}  ",
+        safe(finding.name),
     )
     rows = [
         ("account", finding.account_id),
@@ -243,7 +119,7 @@ def _timeline(occurrences: Iterable[Occurrence]) -> RenderableType:
     rows: list[tuple[str, Text]] = []
     for occurrence in occurrences:
         details = [
-            f"{occurrence.launch_path} {_gap(occurrence)} after the search",
+            f"{occurrence.launch_path} {gap_text(occurrence)} after the search",
             ", ".join(occurrence.image_ids) or "no image id recorded",
             ", ".join(occurrence.instance_ids),
             f"confidence {occurrence.confidence}",

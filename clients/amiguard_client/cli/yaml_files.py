@@ -114,8 +114,11 @@ def parse_yaml(text: str, *, name: str) -> YamlFile:
     return file
 
 
-def write_yaml(value: Any) -> str:
-    """Returns YAML that `parse_yaml`, and every other reader of YAML, takes for the same value."""
+def write_yaml(value: Any, *, is_ascii: bool = False) -> str:
+    """Returns YAML that `parse_yaml`, and every other reader of YAML, takes for the same value.
+
+    Where it is ASCII, every other character is an escape.
+    """
     import yaml
 
     base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -129,14 +132,15 @@ def write_yaml(value: Any) -> str:
 
     def text(dumper: yaml.SafeDumper, data: str) -> yaml.ScalarNode:
         # The emitter folds what it takes for line breaks; escapes are safe from that.
-        style = '"' if not data.isprintable() else None
+        is_plain = data.isprintable() and (data.isascii() or not is_ascii)
+        style = None if is_plain else '"'
         if style is None and not isinstance(_plain(data), str):
             style = "'"
         return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     Dumper.add_representer(str, text)
     written: str = yaml.dump(
-        value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10_000
+        value, Dumper=Dumper, sort_keys=False, allow_unicode=not is_ascii, width=10_000
     )
     return written
 
