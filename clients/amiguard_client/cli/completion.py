@@ -26,6 +26,4 @@ def command(ctx: click.Context, shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click knows these three
-    root = ctx.find_root()
-    name = root.command.name or "amiguardctl"
-    click.echo(kind(root.command, {}, name, COMPLETION_VARIABLE).source())
+    click.echo(kind(ctx.find_root().command, {}, "amiguardctl", COMPLETION_VARIABLE).source())

@@ -97,7 +97,7 @@ class Context(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         return _token_in(Path(self.token_file).expanduser())
 
 
-class Config(Struct, kw_only=True, forbid_unknown_fields=True):
+class Config(Struct, kw_only=True):
     """All contexts, and the name of the one in use."""
 
     current_context: str | None = None
@@ -112,6 +112,13 @@ class Config(Struct, kw_only=True, forbid_unknown_fields=True):
             known = ", ".join(self.contexts) or "none: add one with `amiguardctl context add`"
             raise click.UsageError(f"got the context {name!r}, there is {known}")
         return self.contexts[name]
+
+
+class _RawConfig(Struct, kw_only=True, forbid_unknown_fields=True):
+    """As a file has it. Its contexts are converted one by one, so that complaints name them."""
+
+    current_context: str | None = None
+    contexts: dict[str, Any] = field(default_factory=dict)
 
 
 def config_path() -> Path:
@@ -138,8 +145,13 @@ def load_config() -> Config:
         # Whoever can write it decides which server the tokens are sent to.
         raise BadFileError([f"{path}: others may write it, wanted: chmod 600 {path}"])
     file = parse_yaml(read_text(path), name=str(path))
-    config = file.convert("$", file.value if file.value is not None else {}, Config)
-    problems = [*_problems(file, config)]
+    raw = file.convert("$", file.value if file.value is not None else {}, _RawConfig)
+    contexts = {
+        name: file.convert(f"$.contexts.{name}", value, Context)
+        for name, value in raw.contexts.items()
+    }
+    config = Config(current_context=raw.current_context, contexts=contexts)
+    problems = _problems(file, config)
     if problems:
         raise BadFileError(problems)
     return config

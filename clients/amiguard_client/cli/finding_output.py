@@ -20,6 +20,7 @@ from amiguard_client.cli.output import (
     write_yaml_document,
 )
 from amiguard_client.cli.safe import safe
+from amiguard_client.cli.sheets import Columns
 
 if TYPE_CHECKING:
     from amiguard.v1 import finding_pb2
@@ -49,14 +50,19 @@ def write_finding(message: finding_pb2.Finding, output: str) -> None:
 
 
 class ChangeWriter:
-    """Writes changed findings one after another, in a form of output."""
+    """Writes findings one after another, in a form of output.
 
-    def __init__(self, output: str, *, has_begun: bool = False) -> None:
+    A table is one line of text for each change, or, where it is a list, rows under headers.
+    """
+
+    def __init__(self, output: str, *, is_list: bool = False) -> None:
         self._output = output
-        self._has_begun = has_begun
+        self._has_rows = is_list or output != TABLE
+        self._has_begun = False
+        self._columns = Columns()
 
     def write(self, messages: Iterable[finding_pb2.Finding]) -> None:
-        """Writes findings as they stand after a change."""
+        """Writes findings as they stand, in their order."""
         match self._output:
             case "json":
                 for message in messages:
@@ -67,22 +73,25 @@ class ChangeWriter:
                     write_yaml_document(to_json(message))
             case "ndjson":
                 write_ndjson(map(to_json, messages))
-            case "csv" | "wide":
+            case _ if self._has_rows:
                 self._write_rows(messages)
             case _:
                 self._write_lines(messages)
 
     def _write_rows(self, messages: Iterable[finding_pb2.Finding]) -> None:
-        from amiguard_client.cli.csv_files import csv_lines
-
         header, *rows = sheet_for(self._output)(messages).as_texts()
-        lines = rows if self._has_begun or not rows else [header, *rows]
-        self._has_begun = self._has_begun or bool(rows)
-        if self._output == CSV:
-            click.echo(csv_lines(lines), nl=False)
+        if not rows:
             return
-        for row in lines:
-            click.echo("  ".join(cell or "-" for cell in row))
+        if not self._has_begun:
+            rows.insert(0, header)
+            self._has_begun = True
+        if self._output == CSV:
+            from amiguard_client.cli.csv_files import csv_lines
+
+            click.echo(csv_lines(rows), nl=False)
+            return
+        for line in self._columns.lines(rows):
+            click.echo(line)
 
     def _write_lines(self, messages: Iterable[finding_pb2.Finding]) -> None:
         from amiguard_client._from_wire import finding_of

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from amiguard_client.values import Finding, ImageSearch, Occurrence
 
 _COLORS = {Likelihood.HIGH: "bold red", Likelihood.MEDIUM: "yellow", Likelihood.LOW: "green"}
-_SPARE = ("CONFIDENCE", "CLIENT", "ACTOR", "LAST LAUNCH (UTC)", "LAUNCHES", "SEARCHED", "REGION")
-"""Columns that a narrow terminal goes without, the first of them first."""
+_SPARE = ("CONFIDENCE", "CLIENT", "ACTOR", "LAUNCHES", "LAST LAUNCH (UTC)", "SEARCHED", "REGION")
+"""Columns that a narrow terminal may go without; the last is the last to go."""
 
 
 def finding_sheet(messages: Iterable[finding_pb2.Finding]) -> Sheet:

@@ -27,7 +27,7 @@ from amiguard_client.cli.listings import (
     Listing,
     pointing_into,
 )
-from amiguard_client.cli.server import finding_calls
+from amiguard_client.cli.server import finding_calls, server_of
 
 
 @click.group("findings")
@@ -52,6 +52,13 @@ def command() -> None:
 @PAGE_SIZE
 @PAGE_TOKEN
 @ALL
+@click.option(
+    "--watch",
+    "is_watching",
+    is_flag=True,
+    help="Go on showing what changes, until interrupted: a terminal's table is drawn anew, to all "
+    "else the changed findings are added.",
+)
 @FINDING_OUTPUT
 @click.pass_context
 def list_findings(
@@ -62,18 +69,32 @@ def list_findings(
     page_size: int | None,
     page_token: str,
     is_all: bool,
+    is_watching: bool,
     output: str,
 ) -> None:
     """List findings, the latest change first.
 
     Suppressed findings are listed when the filter names the state: state = SUPPRESSED.
     """
-    with finding_calls(ctx) as findings, pointing_into(expression):
+    if is_watching and page_token:
+        raise click.UsageError("got --watch and --page-token, wanted one of them")
+
+    def listed() -> Listing:
         pages = findings.pages(
             expression, order_by=order_by, page_size=page_size or 0, page_token=page_token
         )
-        listing = Listing(pages, field="findings", is_all=is_all)
-        listing.write(output, sheet_of=sheet_for(output))
+        return Listing(pages, field="findings", is_all=is_all)
+
+    with server_of(ctx).connect() as client, pointing_into(expression):
+        from amiguard_client._finding_calls import FindingCalls
+
+        findings = FindingCalls(client.connection)
+        if is_watching:
+            from amiguard_client.cli.finding_list_watch import follow
+
+            follow(client.connection, listed, expression=expression, output=output)
+            return
+        listed().write(output, sheet_of=sheet_for(output))
 
 
 @command.command("get")

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amiguard_client.cli.consent import YES, ask, require_consent
+from amiguard_client.cli.consent import DRY_RUN, YES, ask, require_consent
 from amiguard_client.cli.listings import ALL, LIST_OUTPUT, PAGE_TOKEN, TUNING_PAGE_SIZE, Listing
-from amiguard_client.cli.output import count_text, say
+from amiguard_client.cli.output import count_text, say, write
 from amiguard_client.cli.server import tuning_calls
 from amiguard_client.errors import AmiguardError
 
 if TYPE_CHECKING:
     from amiguard.v1 import tuning_service_pb2 as wire
+    from amiguard_client._tuning_calls import TuningCalls
 
 BATCH = 1_000
 """Images of one call, as the contract has it."""
@@ -89,19 +90,41 @@ def list_images(
 @command.command("forget")
 @click.argument("image_ids", metavar="IMAGE_ID...", nargs=-1, required=True)
 @_REGION
+@DRY_RUN
 @YES
 @click.pass_context
 def forget_images(
-    ctx: click.Context, image_ids: tuple[str, ...], *, region: str, is_yes: bool
+    ctx: click.Context,
+    image_ids: tuple[str, ...],
+    *,
+    region: str,
+    is_dry_run: bool,
+    is_yes: bool,
 ) -> None:
-    """Forget what is known of images. Those that are not known are passed over."""
-    require_consent(is_yes=is_yes)
-    ask(f"Forget {count_text(len(image_ids), 'image')} of {region}?", is_yes=is_yes)
+    """Forget what is known of images. Those that are not known are passed over.
+
+    What is known of them is shown first, unless --yes is given.
+    """
+    require_consent(is_yes=is_yes, is_dry_run=is_dry_run)
     forgotten = 0
     with tuning_calls(ctx) as tuning:
+        if is_dry_run or not is_yes:
+            _show_known(tuning, set(image_ids), region, is_talk=not is_dry_run)
+        if is_dry_run:
+            return
+        ask(f"Forget {count_text(len(image_ids), 'image')} of {region}?", is_yes=is_yes)
         for batch in _batches(image_ids, region):
             forgotten += tuning.forget_images(batch)
     click.echo(f"{count_text(len(image_ids), 'image')}  {forgotten:,} forgotten")
+
+
+def _show_known(tuning: TuningCalls, image_ids: set[str], region: str, *, is_talk: bool) -> None:
+    from amiguard_client.cli.tuning_views import image_sheet
+
+    pages = tuning.image_pages(region=region, page_size=BATCH)
+    known = [image for page in pages for image in page.images if image.image_id in image_ids]
+    write(image_sheet(known), is_talk=is_talk)
+    say(f"{count_text(len(known), 'image')} of {len(image_ids):,} known.")
 
 
 def _batches(image_ids: tuple[str, ...], region: str) -> Iterator[list[wire.KnownImage]]:

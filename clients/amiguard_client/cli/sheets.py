@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from amiguard_client.cli.safe import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console, ConsoleOptions, Group, RenderResult
     from rich.table import Table
@@ -26,7 +27,7 @@ class Cell(NamedTuple):
 class Sheet:
     """Cells under headers. Text of records is made safe when it is added.
 
-    Of the `spare` columns a terminal shows those that fit, the first named first to go.
+    Of the `spare` columns a terminal shows those that fit, the last named first of all.
     """
 
     headers: tuple[str, ...]
@@ -40,13 +41,12 @@ class Sheet:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.measure import Measurement
 
+        table = self.as_table(without=self._left_out(options.max_width))
         unbounded = options.update(width=_UNBOUNDED)
-        for left_out in range(len(self.spare) + 1):
-            table = self.as_table(without=self.spare[:left_out])
-            if Measurement.get(console, unbounded, table).maximum <= options.max_width:
-                yield table
-                return
-        yield self.as_cards()
+        if Measurement.get(console, unbounded, table).maximum <= options.max_width:
+            yield table
+        else:
+            yield self.as_cards()
 
     def as_table(self, *, without: Iterable[str] = ()) -> Table:
         """Returns one line a row, without some columns."""
@@ -69,15 +69,25 @@ class Sheet:
 
     def as_lines(self) -> list[str]:
         """Returns the headers and each row as one line of text, in columns."""
-        rows = [self.headers, *(tuple(cell.plain or "-" for cell in row) for row in self.rows)]
-        from rich.cells import cell_len, set_cell_size
-
-        widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-        return ["  ".join(map(set_cell_size, row, widths)).rstrip() for row in rows]
+        return Columns().lines(self.as_texts())
 
     def as_texts(self) -> list[tuple[str, ...]]:
         """Returns the headers and each row as texts, empty ones too."""
         return [self.headers, *(tuple(cell.plain for cell in row) for row in self.rows)]
+
+    def _left_out(self, width: int) -> set[str]:
+        """Returns the spare columns for which there is no room."""
+        from rich.cells import cell_len
+
+        columns = zip(*self.as_texts(), strict=True)
+        widths = {column[0]: max(map(cell_len, column)) + _GAP for column in columns}
+        left_out = set(self.spare)
+        room = width + _GAP - sum(widths[name] for name in self.headers if name not in left_out)
+        for name in reversed(self.spare):
+            if widths[name] <= room:
+                left_out.remove(name)
+                room -= widths[name]
+        return left_out
 
     def _card(self, row: tuple[Cell | Text, ...], *, is_first: bool) -> Group:
         from rich.console import Group
@@ -88,7 +98,27 @@ class Sheet:
         return Group(grid) if is_first else Group(Text(), grid)
 
 
+class Columns:
+    """Lays rows out in columns, which are as wide as the widest cell so far."""
+
+    def __init__(self) -> None:
+        self._widths: list[int] = []
+
+    def lines(self, rows: Iterable[Sequence[str]]) -> list[str]:
+        """Returns a line for each row, a dash for what is empty."""
+        from rich.cells import cell_len, set_cell_size
+
+        shown = [[cell or "-" for cell in row] for row in rows]
+        for row in shown:
+            self._widths = list(
+                map(max, zip_longest(self._widths, map(cell_len, row), fillvalue=0))
+            )
+        return ["  ".join(map(set_cell_size, row, self._widths)).rstrip() for row in shown]
+
+
 _UNBOUNDED = 100_000
+_GAP = 3
+"""Cells between two columns of a table."""
 
 
 def cell_of(value: str | Cell | Text) -> Text:
