@@ -13,7 +13,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-_FORMULA = re.compile(r"""((?:^|[,;|\t"])\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
+_FORMULA = re.compile(r"""((?:^|[,;|\t\r\n"])[^\S\t\r\n]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 """Where a formula may begin: the signs, the full-width too, at the start or after a separator or a
 quote."""
 
