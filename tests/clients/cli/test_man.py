@@ -20,7 +20,6 @@ from tests.clients.cli.command_line import run
 LINTERS = {
     "groff": ["groff", "-man", "-ww", "-Tutf8", "-z"],
     "mandoc": ["mandoc", "-Tlint", "-Wwarning"],
-    "man": ["man", "--warnings", "-l", "-P", "cat"],
 }
 REQUESTS = (".TH ", ".SH ", ".TP", ".PP", ".nf", ".fi", ".ad l", ".nh", ".BR ")
 
