@@ -13,12 +13,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
-from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from amiguard_client.client import Client
 
-_Items: TypeAlias = list[CompletionItem]
+_Items: TypeAlias = "list[CompletionItem]"
 
 DEADLINE = timedelta(seconds=1)
 """For each answer of the server: somebody waits for the key to do something."""
@@ -98,6 +99,8 @@ def _client(ctx: click.Context) -> Iterator[Client]:
 
 
 def _items(incomplete: str, named: Iterable[tuple[str, str]]) -> _Items:
+    from click.shell_completion import CompletionItem
+
     from amiguard_client.cli.safe import safe
 
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -22,6 +21,8 @@ def command(ctx: click.Context, shell: str) -> None:
       zsh   amiguardctl completion zsh > "${fpath[1]}/_amiguardctl"
       fish  amiguardctl completion fish > ~/.config/fish/completions/amiguardctl.fish
     """  # noqa: D301 - click's mark of lines that stay as they are
+    from click.shell_completion import get_completion_class
+
     from amiguard_client.cli.main import COMPLETION_VARIABLE
 
     kind = get_completion_class(shell)

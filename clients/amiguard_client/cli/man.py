@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from importlib.metadata import version
 from inspect import cleandoc
 from pathlib import Path
 from textwrap import wrap
@@ -62,6 +61,8 @@ def contexts_of(root: click.Context) -> Iterator[click.Context]:
 
 def page_of(ctx: click.Context, *, others: Iterable[str]) -> str:
     """Returns the page of a command; `others` are the names of the other pages."""
+    from importlib.metadata import version
+
     name = "-".join(ctx.command_path.split())
     short = ctx.command.get_short_help_str(limit=200).rstrip(".")
     lines = [

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 
 from amiguard.v1 import finding_pb2
+from amiguard_client.cli.exits import MEANINGS
+from amiguard_client.cli.main import main
+from amiguard_client.cli.man import contexts_of
+from amiguard_service.identity import Role
 from tests.clients.cli.command_line import run, run_program
+from tests.clients.live_server import live_server, people
 from tests.clients.scripted_server import ScriptedServer, reason, serve, status
 
-FINDINGS = ("ack", "close", "reopen", "assign", "label", "history", "watch")
-ALLOW = ("list", "get", "add", "update", "remove", "export", "apply", "lint", "test")
-RULES = ("get", "list", "diff", "set", "rollback", "status", "backtest")
-HEAVY = ("grpc", "google.protobuf", "msgspec", "pygments", "yaml")
+ROOT = Path(__file__).parents[3]
+HEAVY = (
+    "amiguard",
+    "amiguard_core",
+    "asyncio",
+    "boto3",
+    "concurrent.futures",
+    "google",
+    "grpc",
+    "importlib.metadata",
+    "isal",
+    "logging",
+    "msgspec",
+    "multiprocessing",
+    "pygments",
+    "rich",
+    "ssl",
+    "yaml",
+)
+"""What takes its time to import, and is needed for no help."""
 COMMANDS = [
-    (),
-    ("submit",),
-    ("findings",),
-    ("findings", "list"),
-    ("findings", "get"),
-    ("findings", "occurrences"),
-    ("explain",),
-    ("hunt",),
-    *(("findings", verb) for verb in FINDINGS),
-    ("allow",),
-    *(("allow", verb) for verb in ALLOW),
-    ("rules",),
-    *(("rules", verb) for verb in RULES),
-    ("images",),
-    *(("images", verb) for verb in ("import", "list", "forget")),
-    ("audit",),
-    *(("audit", verb) for verb in ("list", "verify")),
+    tuple(ctx.command_path.split()[1:])
+    for ctx in contexts_of(click.Context(main, info_name="amiguardctl"))
 ]
 
 
@@ -57,15 +66,31 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("--version",), *((*command, "--help") for command in COMMANDS)], ids=" ".join
+    "command", [*((*command, "--help") for command in COMMANDS), ("nonsense",)], ids=" ".join
 )
-def test_help_loads_neither_grpc_nor_the_rule(command: tuple[str, ...]) -> None:
+def test_help_loads_nothing_heavy(command: tuple[str, ...]) -> None:
     """What only says how to use a command starts without what only running it needs."""
     code = (
         "import sys\n"
         "from amiguard_client.cli.main import main\n"
-        f"main({list(command)!r}, standalone_mode=False)\n"
+        "try:\n"
+        f"    main({list(command)!r}, prog_name='amiguardctl')\n"
+        "except SystemExit: pass\n"
         f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_version_loads_no_more_than_it_says() -> None:
+    """`--version` starts as fast, but for what knows the version."""
+    code = (
+        "import sys\n"
+        "from amiguard_client.cli.main import main\n"
+        "main(['--version'], standalone_mode=False)\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules and m != 'importlib.metadata'])"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
@@ -168,6 +193,102 @@ def test_refused_request_names_reason_and_field(server: ScriptedServer) -> None:
     assert result.exit_code == 1
     assert "order_by: got 'x'" in result.stderr
     assert "INVALID_FIELD" in result.stderr
+
+
+def test_exit_codes_are_those_of_the_documentation() -> None:
+    """docs/cli.md has the table of the code, which is a promise."""
+    text = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+
+    documented = re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE)
+
+    assert {int(code): meaning for code, meaning in documented} == MEANINGS
+    assert set(MEANINGS) == {0, 1, 2, 3, 4, 5, 130, 141}
+
+
+def test_token_that_is_not_accepted_exits_4(
+    migrated_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that does not know the caller is one line with what to do, and the token is not."""
+    with live_server(migrated_sqlite, tmp_path, authenticator=people(reader=Role.READ)) as live:
+        monkeypatch.setenv("AMIGUARD_TOKEN", "stale-token")
+        wrong = run("--server", live.target, "findings", "list")
+        missing = run("--server", live.target, "--token", "", "findings", "list")
+        right = run("--server", live.target, "--token", "reader", "findings", "list")
+
+    for result in (wrong, missing):
+        assert (result.exit_code, result.stdout) == (4, "")
+        assert "Give a valid token" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert "stale-token" not in result.stderr
+    assert right.exit_code == 0
+
+
+def test_server_that_is_gone_is_one_line() -> None:
+    """A server that is not there is one line, with what to look at."""
+    with serve() as stopped:
+        target = stopped.target
+
+    result = run("--server", target, "findings", "list", "--timeout", "10s")
+
+    assert result.exit_code == 3
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: {target} cannot be reached: ")
+    assert line.endswith("Check the address (--server, or the context) and that it runs.")
+
+
+def test_server_that_speaks_plain_text_is_named_so(server: ScriptedServer) -> None:
+    """Encryption that the server does not know has advice of its own."""
+    result = run("--server", server.target, "--tls", "--timeout", "10s", "findings", "list")
+
+    assert result.exit_code == 3
+    assert len(result.stderr.splitlines()) == 1
+    assert "--insecure" in result.stderr
+
+
+@pytest.mark.parametrize("token", ["a b\n", "\u00e9", "x\ty"])
+def test_token_that_cannot_be_sent_exits_2(token: str) -> None:
+    """What fits into no header is refused before anything is sent, and is not shown."""
+    result = run("--server", "127.0.0.1:1", "--token", token, "findings", "list")
+
+    assert result.exit_code == 2
+    assert "got a token with characters that no token has" in result.stderr
+    assert token not in result.stderr
+
+
+def test_options_of_the_server_stand_anywhere(server: ScriptedServer) -> None:
+    """After the command they mean what they mean before it, and win over it."""
+    server.findings.findings = [finding_pb2.Finding(name="findings/f")]
+
+    result = run(
+        *("--server", "127.0.0.1:1", "--token", "early", "findings", "get", "f"),
+        *("--server", server.target, "--token", "late", "--insecure", "--timeout", "20s"),
+    )
+
+    assert result.exit_code == 0
+    assert server.findings.metadata[0]["authorization"] == "Bearer late"
+
+
+def test_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt ends a command without a word, with the code that shells give for it."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("amiguard_client.channel.connect", interrupted)
+
+    result = run("--server", "127.0.0.1:1", "findings", "list")
+
+    assert (result.exit_code, result.output) == (130, "")
+
+
+def test_missing_extra_is_one_line(tmp_path: Path) -> None:
+    """Without what the command line needs, the program says what to install."""
+    (tmp_path / "click.py").write_text("raise ModuleNotFoundError('no', name='click')")
+
+    done = run_program("--help", PYTHONPATH=str(tmp_path))
+
+    assert done.returncode == 1
+    assert done.stderr == b"Error: no module click: pip install 'amiguard[cli]'\n"
 
 
 def test_errors_cannot_command_the_terminal(server: ScriptedServer) -> None:
