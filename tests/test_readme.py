@@ -20,7 +20,9 @@ from tests.data.delivery import write_demo
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 MAKE_PROGRAM = shutil.which("make") or "make"
+BASH_PROGRAM = shutil.which("bash") or "bash"
 ADDRESS = "127.0.0.1:7443"
 START_SECONDS = 60
 
@@ -77,6 +79,32 @@ def run(words: list[str], directory: Path, address: str) -> subprocess.Completed
     )
 
 
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in DOCS)])
+def test_help_is_as_it_is_shown(page: str) -> None:
+    """What a page shows of --help is what the program says, on a terminal of 80 columns."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for command, shown in re.findall(r"```text\n\$ ([^\n]* --help)\n(.*?)```", text, re.DOTALL):
+        words = shlex.split(command)
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("AMIGUARD_")
+        }
+
+        said = subprocess.run(
+            [str(BIN / words[0]), *words[1:]],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**environment, "COLUMNS": "80"},
+        ).stdout
+
+        assert shown == said, command
+
+
+def test_readme_shows_the_whole_command_line() -> None:
+    """A reader of the README sees each command there is."""
+    assert "```text\n$ amiguardctl --help\n" in README
+
+
 def test_there_is_one_way_to_serve() -> None:
     """The README starts a server with one command."""
     assert len(SERVE) == 1
@@ -119,3 +147,28 @@ def test_python_works(directory: Path, address: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "findings/" in done.stdout
+
+
+def test_commands_of_the_command_lines_page_work(tmp_path: Path) -> None:
+    """docs/cli.md can be followed from its first command to its last, in a fresh home."""
+    page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    script = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
+    # What zsh would have there is not bash's to know.
+    script = script.replace('"${fpath[1]}/_amiguardctl"', "_amiguardctl")
+    for folder in (".local/share/bash-completion/completions", ".config/fish/completions"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    done = subprocess.run(
+        [BASH_PROGRAM, "-e", "-c", script],
+        check=False,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={"HOME": str(tmp_path), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".local/share/man/man1/amiguardctl.1").exists()
+    assert (tmp_path / "_amiguardctl").read_text().startswith("#compdef amiguardctl")

@@ -74,7 +74,7 @@ def lint_entries(
         ctx.exit(FAILED)
 
 
-@click.command("test")
+@click.command("test", short_help="Say what a pattern would match and cover.")
 @click.argument("pattern")
 @click.option(
     "--against",

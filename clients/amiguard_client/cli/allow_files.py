@@ -32,7 +32,7 @@ MAX_PREVIEWS = 20
 """Changes of a plan that are tried on what is stored, one by one: each reads all of it."""
 
 
-@click.command("export")
+@click.command("export", short_help="Write the allowlist as a file.")
 @click.option(
     "-o",
     "--output",

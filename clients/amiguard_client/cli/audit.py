@@ -52,7 +52,7 @@ def list_changes(
         listing.write(output, sheet_of=audit_sheet)
 
 
-@command.command("verify")
+@command.command("verify", short_help="Check that no change was tampered with.")
 @click.option(
     "--known-hash",
     "known_hashes",

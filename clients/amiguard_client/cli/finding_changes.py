@@ -149,7 +149,7 @@ def assign(
         _show(findings.update(finding, assignee=assignee or "", etag=etag), output)
 
 
-@click.command("label")
+@click.command("label", short_help="Set its labels, or take them away.")
 @FINDING
 @click.argument("labels", nargs=-1, required=True, metavar="KEY=VALUE|KEY-...")
 @_ETAG
@@ -167,7 +167,7 @@ def label(
         _show(_merge(findings, finding, wanted, etag=etag), output)
 
 
-@click.command("history")
+@click.command("history", short_help="List its moves from state to state.")
 @FINDING
 @PAGE_SIZE
 @PAGE_TOKEN

@@ -131,7 +131,7 @@ def set_rule(
         ).run(is_dry_run=is_dry_run, is_yes=is_yes, output=output)
 
 
-@click.command("rollback")
+@click.command("rollback", short_help="Put an older revision in force again.")
 @click.argument("revision", type=click.IntRange(min=1), shell_complete=complete_revision)
 @_ETAG
 @preview_options

@@ -82,7 +82,7 @@ def list_rules(
         listing.write(output, sheet_of=rule_sheet)
 
 
-@command.command("diff")
+@command.command("diff", short_help="Say in which settings two revisions differ.")
 @click.argument("revision", type=REVISION, shell_complete=complete_revision)
 @click.argument("other", type=REVISION, required=False, shell_complete=complete_revision)
 @click.option(
@@ -101,7 +101,7 @@ def diff_rules(ctx: click.Context, revision: int, other: int | None, *, output: 
     _write_differences(before, after, output)
 
 
-@command.command("status")
+@command.command("status", short_help="Say how far a change has been applied.")
 @click.option(
     "-o",
     "--output",
