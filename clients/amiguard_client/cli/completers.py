@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _Items: TypeAlias = "list[CompletionItem]"
 
 DEADLINE = timedelta(seconds=1)
-"""For each answer of the server: somebody waits for the key to do something."""
+"""For each answer of the server, where no --timeout is given: somebody waits for a key to work."""
 MOST = 200
 """Names that are asked for: more are no help to anybody."""
 _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
@@ -94,7 +94,8 @@ def _client(ctx: click.Context) -> Iterator[Client]:
 
     from amiguard_client.cli.server import server_of
 
-    with replace(server_of(ctx), timeout=DEADLINE).connect() as client:
+    timeout = ctx.find_root().params["timeout"] or DEADLINE
+    with replace(server_of(ctx), timeout=timeout).connect() as client:
         yield client
 
 

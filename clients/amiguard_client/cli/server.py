@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from amiguard_client.client import Client
 
 
+DEFAULT_TIMEOUT = timedelta(seconds=30)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """A server as named on the command line, in the environment and by a context."""
@@ -69,6 +72,7 @@ def server_of(ctx: click.Context) -> Server:
     given = dict(ctx.find_root().params)
     name = given.pop("context")
     given.pop("target")
+    timeout: timedelta = given.pop("timeout") or DEFAULT_TIMEOUT
     target: str | None = ctx.find_root().params["target"]
     if name is not None or target is None:
         from amiguard_client.cli.contexts import load_config
@@ -77,7 +81,7 @@ def server_of(ctx: click.Context) -> Server:
         if context is not None:
             target = target or context.server
             given = context.fill_in(given)
-    return Server(target=target or DEFAULT_SERVER, **given)
+    return Server(target=target or DEFAULT_SERVER, timeout=timeout, **given)
 
 
 @contextmanager

@@ -61,8 +61,9 @@ def server_options() -> list[click.Option]:
         click.Option(
             ["--timeout"],
             type=Duration(),
-            default="30s",
-            show_default=True,
+            envvar="AMIGUARD_TIMEOUT",
+            show_envvar=True,
+            show_default="30s",
             help="How long to wait for an answer.",
         ),
     ]
@@ -79,8 +80,8 @@ def allow_everywhere(command: click.Command) -> None:
     taken = {name for param in command.params for name in (*param.opts, param.name)}
     for option in server_options():
         if taken.isdisjoint((*option.opts, option.name)):
-            # The environment and the defaults are the root's to read.
-            option.envvar = option.default = None
+            # The environment is the root's to read.
+            option.envvar = None
             option.hidden = True
             option.expose_value = False
             option.callback = _hand_to_root
