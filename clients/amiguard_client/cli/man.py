@@ -106,7 +106,8 @@ def _below(parent: click.Context, name: str, command: click.Command) -> Iterator
 def _options(ctx: click.Context) -> Iterator[tuple[str, str]]:
     for param in ctx.command.get_params(ctx):
         record = param.get_help_record(ctx)
-        if record is not None:
+        # From click 8.5 on arguments have one, too, with nothing in it.
+        if record is not None and isinstance(param, click.Option):
             yield record
 
 
