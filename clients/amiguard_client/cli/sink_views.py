@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from amiguard.v1 import sink_service_pb2 as wire
+from amiguard_client.cli.finding_rows import time_text
 from amiguard_client.cli.safe import safe
 from amiguard_client.cli.sheets import Sheet
-from amiguard_client.cli.views import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import rich_click as click
+import click
 
 from amiguard_client.cli.exits import FAILED
-from amiguard_client.cli.listings import ALL, LIST_OUTPUT, PAGE_TOKEN, TUNING_PAGE_SIZE, Listing
-from amiguard_client.cli.output import (
-    JSON,
-    TABLE,
-    TEXT,
-    count_text,
-    to_json,
-    write_json,
-    write_sheet,
+from amiguard_client.cli.listings import (
+    ALL,
+    LIST_OUTPUT,
+    PAGE_TOKEN,
+    TUNING_PAGE_SIZE,
+    Listing,
+    output_option,
 )
+from amiguard_client.cli.output import JSON, TEXT, count_text, to_json, write_json
 from amiguard_client.cli.safe import safe
 from amiguard_client.cli.server import sink_calls
 
-_OUTPUT = click.option(
-    "-o",
-    "output",
-    type=click.Choice([TEXT, JSON]),
-    default=TEXT,
-    show_default=True,
-    help="A sentence, or the JSON of the API.",
-)
+_OUTPUT = output_option((TEXT, JSON), "A sentence, or the JSON of the API.")
 
 
 @click.group("sinks")
@@ -49,11 +41,9 @@ def list_sinks(
     with sink_calls(ctx) as sinks:
         pages = sinks.sink_pages(page_size=page_size or 0, page_token=page_token)
         listing = Listing(pages, field="sinks", is_all=is_all)
-        if output == TABLE:
-            from amiguard_client.cli.sink_views import sink_sheet
+        from amiguard_client.cli.sink_views import sink_sheet
 
-            write_sheet(sink_sheet(listing))
-        listing.write(output)
+        listing.write(output, sheet_of=sink_sheet)
 
 
 @command.command("dead")
@@ -76,11 +66,9 @@ def list_dead_letters(
     with sink_calls(ctx) as sinks:
         pages = sinks.dead_letter_pages(sink, page_size=page_size or 0, page_token=page_token)
         listing = Listing(pages, field="dead_letters", is_all=is_all)
-        if output == TABLE:
-            from amiguard_client.cli.sink_views import dead_letter_sheet
+        from amiguard_client.cli.sink_views import dead_letter_sheet
 
-            write_sheet(dead_letter_sheet(listing))
-        listing.write(output)
+        listing.write(output, sheet_of=dead_letter_sheet)
 
 
 @command.command("retry")
