@@ -1,0 +1,1 @@
+"""amiguard for Splunk SOAR."""

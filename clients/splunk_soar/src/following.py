@@ -1,0 +1,130 @@
+"""The findings that changed since the last time, with the place to go on from.
+
+At first everything there is is listed, from the oldest finding to the newest; from then on the
+change log is followed. Its cursor is taken before the list is begun, so that nothing falls between
+the two. The place is kept in the asset's state, which the SDK saves once everything that was
+yielded is stored, and not at all where that fails.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Final
+
+from soar_sdk.asset_state import AssetState
+from soar_sdk.logging import getLogger
+
+from amiguard_client import (
+    Client,
+    CursorExpiredError,
+    Finding,
+    InvalidRequestError,
+)
+
+from .connection import PATIENCE
+from .outputs import time_text
+
+_CONDITION: Final = "condition"
+_CURSOR: Final = "cursor"
+_LISTED_UNTIL: Final = "listed_until"
+_LISTED: Final = "is_listed"
+_PAGE_SIZE: Final = 100
+
+
+class Following:
+    """One poll of one asset: used once.
+
+    It yields `max_findings`, and besides only what was made in the same instant, or came in the
+    same response, as the last of them. A poll with another condition begins at the beginning, or
+    what the former one left out would never come.
+    """
+
+    def __init__(
+        self, client: Client, condition: str, *, state: AssetState, max_findings: int
+    ) -> None:
+        self._client = client
+        self._condition = condition
+        self._state = state
+        self._room = max_findings
+        self._etags: dict[str, str] = {}
+
+    def findings(self) -> Iterator[Finding]:
+        """Yields findings, each again only if it changed meanwhile."""
+        if self._state.get_all().get(_CONDITION) != self._condition:
+            self._begin()
+        try:
+            yield from self._go_on()
+        except (CursorExpiredError, InvalidRequestError) as error:
+            # The change log no longer reaches back, or the server has another database.
+            if isinstance(error, InvalidRequestError) and not _is_about_cursor(error):
+                raise
+            getLogger().warning(f"Listing every finding anew: {error}")
+            self._begin()
+            yield from self._go_on()
+
+    def _begin(self) -> None:
+        self._state.put_all(
+            {
+                _CONDITION: self._condition,
+                _CURSOR: self._present_cursor(),
+                _LISTED: False,
+                _LISTED_UNTIL: "",
+            }
+        )
+
+    def _go_on(self) -> Iterator[Finding]:
+        if not self._state[_LISTED]:
+            yield from self._list()
+        if self._state[_LISTED] and self._room > 0:
+            yield from self._watch()
+
+    def _list(self) -> Iterator[Finding]:
+        conditions = [f"({self._condition})"] if self._condition else []
+        if self._state[_LISTED_UNTIL]:
+            conditions.append(f"create_time > {self._state[_LISTED_UNTIL]}")
+        listed = self._client.list_findings(
+            " AND ".join(conditions), order_by="create_time", page_size=_PAGE_SIZE
+        )
+        until = None
+        for finding in listed:
+            # Findings of one commit were made in the same instant, and must not be parted.
+            if self._room <= 0 and finding.create_time != until:
+                self._state[_LISTED_UNTIL] = time_text(until)
+                return
+            until = finding.create_time
+            yield from self._fresh(finding)
+        self._state[_LISTED] = True
+
+    def _watch(self) -> Iterator[Finding]:
+        """Yields changes up to the present.
+
+        A stream has no end. It is at the present when its cursor is that of a stream that begins
+        there, or when it gives a sign of life, which says that there is nothing else to send.
+        """
+        if self._state[_CURSOR] == self._present_cursor():
+            return
+        stream = self._client.watch_findings(
+            self._condition, cursor=str(self._state[_CURSOR]), retry=PATIENCE
+        )
+        with closing(stream) as responses:
+            next(responses)  # The sign of life that every stream begins with.
+            for changes in responses:
+                for finding in changes.findings:
+                    yield from self._fresh(finding)
+                self._state[_CURSOR] = changes.cursor
+                is_quiet = not changes.findings
+                if is_quiet or self._room <= 0 or changes.cursor == self._present_cursor():
+                    return
+
+    def _fresh(self, finding: Finding) -> Iterator[Finding]:
+        if self._etags.get(finding.name) != finding.etag:
+            self._etags[finding.name] = finding.etag
+            self._room -= 1
+            yield finding
+
+    def _present_cursor(self) -> str:
+        with closing(self._client.watch_findings(self._condition, retry=PATIENCE)) as responses:
+            return next(responses).cursor
+
+
+def _is_about_cursor(error: InvalidRequestError) -> bool:
+    return any(violation.field == "cursor" for violation in error.violations)
