@@ -122,7 +122,19 @@ def write_package(output: Path) -> None:
         wheel = build_wheel(folder)
         python = make_environment(wheel)
         with staged(wheel, folder) as app:
-            _run(python.with_name("soarapps"), "package", "build", app, "-o", output.resolve())
+            package(app, python, output.resolve())
+
+
+def package(app: Path, python: Path, output: Path) -> None:
+    """Lets the SDK package a copy of the app."""
+    with TemporaryDirectory() as no_authorities:
+        # The SDK loads the authorities of TLS anew for every wheel, all at once, and where that
+        # takes 10 seconds it gives up. Everything is on this machine: there is nobody to verify.
+        environment = {**os.environ, "SSL_CERT_DIR": no_authorities}
+        environment.pop("SSL_CERT_FILE", None)
+        soarapps = str(python.with_name("soarapps"))
+        command = [soarapps, "package", "build", str(app), "-o", str(output)]
+        subprocess.run(command, check=True, env=environment)  # noqa: S603 - paths of ours
 
 
 def write_lock() -> None:
@@ -169,7 +181,7 @@ def _serving(files: Sequence[Path]) -> Iterator[str]:
             Path(folder, file.name).symlink_to(file)
         Path(folder, "index.html").write_text(links, encoding="utf-8")
         handler = partial(_QuietHandler, directory=folder)
-        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        with _Files(("127.0.0.1", 0), handler) as server:
             thread = Thread(target=server.serve_forever)
             thread.start()
             try:
@@ -177,6 +189,12 @@ def _serving(files: Sequence[Path]) -> Iterator[str]:
             finally:
                 server.shutdown()
                 thread.join()
+
+
+class _Files(ThreadingHTTPServer):
+    """Serves files to whoever asks for all of them at once, as the SDK does."""
+
+    request_queue_size = 256
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):

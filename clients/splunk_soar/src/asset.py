@@ -29,20 +29,25 @@ class Asset(BaseAsset):
     insecure: bool = AssetField(
         description="Plain text without credentials: only for a server on this machine",
         default=False,
+        required=False,
     )
     min_likelihood: str = AssetField(
         description="Least likelihood of the findings that are polled",
         default="LOW",
+        required=False,
         value_list=list(LIKELIHOODS),
         category=FieldCategory.INGEST,
     )
-    filter: str | None = AssetField(
-        description="Which findings are polled, in the filter language of the API",
+    # Not optional: the SDK takes what is optional and not given for None, whatever its default.
+    filter: str = AssetField(
+        description="Which findings are polled, in the filter language of the API; all if empty",
         default=UNHANDLED,
+        required=False,
         category=FieldCategory.INGEST,
     )
     max_findings: int = AssetField(
         description="Most findings of one scheduled poll; the next one goes on where it ended",
         default=MAX_FINDINGS,
+        required=False,
         category=FieldCategory.INGEST,
     )

@@ -53,9 +53,7 @@ def _connect(asset: Asset) -> Client:
         raise AssetMisconfiguration("token: got other characters than printable ASCII")
     if not asset.insecure:
         if certificates and _CERTIFICATE not in certificates:
-            raise AssetMisconfiguration(
-                f"ca_certificate: got no PEM text, wanted {_CERTIFICATE}..."
-            )
+            raise AssetMisconfiguration(f"ca_certificate: got text without {_CERTIFICATE}")
         return connect(
             asset.server,
             root_certificates=certificates.encode() or None,
