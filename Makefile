@@ -92,12 +92,17 @@ bench: install ## Measure throughput and latency
 dist: install ## Build the source distribution and, from it, the wheel
 	$(BIN)/uv build --quiet --build-constraint requirements-build.lock --out-dir dist
 
+.PHONY: splunk-soar
+splunk-soar: install ## Build the app for Splunk SOAR: dist/amiguard-splunk-soar.tgz
+	$(BIN)/python clients/splunk_soar/package.py build dist/amiguard-splunk-soar.tgz
+
 .PHONY: lock
 lock: install ## Write the lock files anew, with the newest releases
 	$(COMPILE) --upgrade --generate-hashes pyproject.toml --all-extras --group dev \
 		--output-file requirements.lock
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		| $(COMPILE) --upgrade - --output-file requirements-build.lock
+	$(BIN)/python clients/splunk_soar/package.py lock
 
 .PHONY: clean
 clean: ## Remove the environment and everything that was built or cached

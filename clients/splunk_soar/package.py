@@ -121,8 +121,12 @@ def write_package(output: Path) -> None:
         folder = Path(name)
         wheel = build_wheel(folder)
         python = make_environment(wheel)
+        made = folder / "app.tgz"
         with staged(wheel, folder) as app:
-            package(app, python, output.resolve())
+            package(app, python, made)
+        # A build that fails leaves a part of a package, which nobody is to take for one.
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(made, output)
 
 
 def package(app: Path, python: Path, output: Path) -> None:

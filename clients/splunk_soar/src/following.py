@@ -106,13 +106,14 @@ class Following:
             self._condition, cursor=str(self._state[_CURSOR]), retry=PATIENCE
         )
         with closing(stream) as responses:
-            next(responses)  # The sign of life that every stream begins with.
-            for changes in responses:
+            for number, changes in enumerate(responses):
                 for finding in changes.findings:
                     yield from self._fresh(finding)
                 self._state[_CURSOR] = changes.cursor
-                is_quiet = not changes.findings
-                if is_quiet or self._room <= 0 or changes.cursor == self._present_cursor():
+                # Every stream begins with a sign of life.
+                is_quiet = not changes.findings and number > 0
+                is_present = changes.findings and changes.cursor == self._present_cursor()
+                if is_quiet or is_present or self._room <= 0:
                     return
 
     def _fresh(self, finding: Finding) -> Iterator[Finding]:
