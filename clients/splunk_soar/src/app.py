@@ -20,7 +20,8 @@ from .submitting import submit_events
 
 app = App(
     asset_cls=Asset,
-    name="amiguard",
+    # The SDK names the folder in the package so, which must not hide the Python package `amiguard`.
+    name="amiguard connector",
     app_type="siem",
     logo="logo.svg",
     logo_dark="logo_dark.svg",

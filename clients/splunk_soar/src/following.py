@@ -45,10 +45,9 @@ class Following:
         self._condition = condition
         self._state = state
         self._room = max_findings
-        self._etags: dict[str, str] = {}
 
     def findings(self) -> Iterator[Finding]:
-        """Yields findings, each again only if it changed meanwhile."""
+        """Yields findings, one that changes meanwhile once more."""
         if self._state.get_all().get(_CONDITION) != self._condition:
             self._begin()
         try:
@@ -91,7 +90,8 @@ class Following:
                 self._state[_LISTED_UNTIL] = time_text(until)
                 return
             until = finding.create_time
-            yield from self._fresh(finding)
+            self._room -= 1
+            yield finding
         self._state[_LISTED] = True
 
     def _watch(self) -> Iterator[Finding]:
@@ -107,20 +107,14 @@ class Following:
         )
         with closing(stream) as responses:
             for number, changes in enumerate(responses):
-                for finding in changes.findings:
-                    yield from self._fresh(finding)
+                self._room -= len(changes.findings)
+                yield from changes.findings
                 self._state[_CURSOR] = changes.cursor
                 # Every stream begins with a sign of life.
                 is_quiet = not changes.findings and number > 0
                 is_present = changes.findings and changes.cursor == self._present_cursor()
                 if is_quiet or is_present or self._room <= 0:
                     return
-
-    def _fresh(self, finding: Finding) -> Iterator[Finding]:
-        if self._etags.get(finding.name) != finding.etag:
-            self._etags[finding.name] = finding.etag
-            self._room -= 1
-            yield finding
 
     def _present_cursor(self) -> str:
         with closing(self._client.watch_findings(self._condition, retry=PATIENCE)) as responses:

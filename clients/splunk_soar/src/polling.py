@@ -1,6 +1,7 @@
 """On poll: findings become containers, their occurrences artifacts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_address
 from itertools import islice
 from typing import Final
 
@@ -33,8 +34,8 @@ _CEF_TYPES: Final = {
     "sourceAddress": ["ip"],
     "sourceUserName": ["aws arn"],
 }
-_MAX_NAME: Final = 200
-"""Characters of the name of a container, which is read in a column of a list."""
+_MAX_SHOWN: Final = 160
+"""Characters of patterns in the name of a container, which is read in a column of a list."""
 
 
 def poll(params: OnPollParams, asset: Asset) -> Iterator[Container | Artifact]:
@@ -84,10 +85,9 @@ def _occurrences(params: OnPollParams, client: Client, finding: Finding) -> list
 
 
 def _container_of(finding: Finding) -> Container:
-    patterns = ", ".join(finding.search.name_patterns) or "an unknown name"
-    name = f"AMI looked up by name alone: {patterns}"
+    patterns = _shown(finding.search.name_patterns)
     return Container(
-        name=name if len(name) <= _MAX_NAME else name[: _MAX_NAME - 1] + "…",
+        name=f"AMI looked up by name alone: {patterns}",
         description=(
             f"{finding.actor_arn} searched for {patterns} in {finding.account_id} "
             f"{finding.region} without saying whose image it wants, and launched instances after "
@@ -115,9 +115,12 @@ def _artifact_of(finding: Finding, occurrence: Occurrence) -> Artifact:
         "confidence": occurrence.confidence,
         "externalId": occurrence.launch.event_id,
         "searchEventId": occurrence.search.event_id,
-        "sourceAddress": occurrence.source_ip_address,
         "sourceUserName": occurrence.principal_arn,
         "requestClientApplication": occurrence.user_agent,
+        # CloudTrail names the service where a service of AWS made the call.
+        "sourceAddress"
+        if _is_address(occurrence.source_ip_address)
+        else "sourceHostName": occurrence.source_ip_address,
     }
     return Artifact(
         name=f"Launch of {images or 'an image that is not named'}",
@@ -129,3 +132,17 @@ def _artifact_of(finding: Finding, occurrence: Occurrence) -> Artifact:
         cef_types=_CEF_TYPES,
         data=occurrence_fields(occurrence),
     )
+
+
+def _shown(patterns: Sequence[str]) -> str:
+    """Returns patterns on one line of a length that a list has room for."""
+    text = " ".join(", ".join(patterns).split()) or "a name that is not known"
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

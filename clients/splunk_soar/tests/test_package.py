@@ -40,7 +40,7 @@ def test_sdk_accepts_the_manifest(app: Path) -> None:
     manifest = json.loads((app / "manifest.json").read_text(encoding="utf-8"))
 
     assert sorted(action["action"] for action in manifest["actions"]) == ACTIONS
-    assert manifest["name"] == "amiguard"
+    assert manifest["name"] == "amiguard connector"
     assert manifest["python_version"] == "3.13"
     types = {name: field["data_type"] for name, field in manifest["configuration"].items()}
     assert types == {
@@ -72,8 +72,9 @@ def test_package_carries_all_that_it_needs(app: Path, wheel: Path) -> None:
     with tarfile.open(app.parent / "app.tgz") as packed:
         names = set(packed.getnames())
 
-    assert {"amiguard/manifest.json", "amiguard/logo.svg", "amiguard/LICENSE"} <= names
-    assert {f"amiguard/src/{path.name}" for path in (APP / "src").glob("*.py")} <= names
+    top = "amiguard connector"
+    assert {f"{top}/{name}" for name in ("manifest.json", "logo.svg", "LICENSE")} <= names
+    assert {f"{top}/src/{path.name}" for path in (APP / "src").glob("*.py")} <= names
     wheels = {Path(name).name for name in names if name.endswith(".whl")}
     assert wheel.name in wheels
     assert len([name for name in wheels if name.startswith("grpcio-")]) == 2

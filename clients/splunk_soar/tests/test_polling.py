@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from amiguard_client import Disposition, connect
 from amiguard_service.server import Capacity
@@ -69,6 +70,30 @@ class TestContents:
             "requestClientApplication": "aws-cli/2.17.32",
         }
         assert artifact["cef_types"]["findingName"] == ["amiguard finding"]
+
+    def test_names_are_bounded_and_on_one_line(self, soar: Soar, live: Live) -> None:
+        """Whoever makes a call chooses the names it searches for."""
+        live.occur(1, "a\nb" + "x" * 250)
+
+        (container,) = soar.poll().containers
+
+        assert container["name"].startswith("AMI looked up by name alone: a bxx")
+        assert container["name"].endswith("x…")
+        assert len(container["name"]) < 200
+
+    def test_service_is_no_address(self, soar: Soar, live: Live) -> None:
+        """A playbook that looks addresses up is given none where there is none."""
+        service = "autoscaling.amazonaws.com"
+        where = [
+            replace(origin(event_id, seconds), source_ip_address=service)
+            for seconds, event_id in enumerate(("s1", "l1"))
+        ]
+        live.engine.commit([batch(search(where[0]), launch(where[1]))])
+
+        (artifact,) = soar.poll().artifacts
+
+        assert "sourceAddress" not in artifact["cef"]
+        assert artifact["cef"]["sourceHostName"] == service
 
     def test_severity_follows_likelihood(self, soar: Soar, live: Live) -> None:
         """LOW, MEDIUM and HIGH are low, medium and high."""
@@ -220,10 +245,8 @@ class TestPlace:
         with live_server(migrated_sqlite, tmp_path) as live:
             live.occur(1)
             make_soar(server=live.target, insecure=True).poll()
-            database = (tmp_path / "live.db").read_bytes()
-        copy = tmp_path / "copy.db"
-        copy.write_bytes(database)
-        with live_server(copy, tmp_path) as live:
+        database = (tmp_path / "live.db").rename(tmp_path / "kept.db")
+        with live_server(database, tmp_path) as live:
             new = live.occur(2)
 
             polled = make_soar(server=live.target, insecure=True).poll()
