@@ -15,6 +15,7 @@ from amiguard_core.events import (
     Search,
     SearchFilter,
     SearchRequest,
+    TemplateVersion,
 )
 from amiguard_core.policy import MAX_NAME_LENGTH
 
@@ -27,8 +28,14 @@ MAX_USER_AGENT_LENGTH = 1_024
 MAX_IDENTIFIER_LENGTH = 512
 """Room for image ids that are `resolve:ssm:` and a parameter ARN, and for any other id."""
 
+_TEMPLATE_TAGS = ("aws:ec2launchtemplate:id", "aws:ec2launchtemplate:version")
+"""The tags EC2 gives to what it starts from a launch template; nobody else can set `aws:` tags."""
+
 _ACCOUNT = re.compile(r"[0-9]{1,12}")
 """Published records hold shorter ids where their authors redacted them; they are not padded."""
+
+_VERSION_LIMIT = 2**63
+"""EC2's version numbers are of 64 bits."""
 
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?", flags=re.ASCII
@@ -148,7 +155,44 @@ def read_launch(record: Node, origin: Origin, path: LaunchPath) -> Launch:
         image_ids=launched or requested,
         instance_ids=_texts([item.child("instanceId") for item in instances])[:MAX_INSTANCE_IDS],
         through_parameter=any(image.startswith(RESOLVE_PREFIX) for image in requested),
+        template=_read_template(path, response, instances),
     )
+
+
+def _read_template(
+    path: LaunchPath, response: Node, instances: list[Node]
+) -> TemplateVersion | None:
+    """Reads the template version that a call made, or that it started instances from."""
+    if path is LaunchPath.CREATE_LAUNCH_TEMPLATE:
+        made = response.child("CreateLaunchTemplateResponse", "launchTemplate")
+        return _template_version(made.child("launchTemplateId"), made.child("latestVersionNumber"))
+    if path is LaunchPath.CREATE_LAUNCH_TEMPLATE_VERSION:
+        made = response.child("CreateLaunchTemplateVersionResponse", "launchTemplateVersion")
+        return _template_version(made.child("launchTemplateId"), made.child("versionNumber"))
+    # All instances of one call are started from one version.
+    return next(filter(None, map(_tagged_template, instances)), None)
+
+
+def _tagged_template(instance: Node) -> TemplateVersion | None:
+    tags = {
+        tag.child("key").text(max_length=MAX_IDENTIFIER_LENGTH): tag.child("value")
+        for tag in instance.items("tagSet")
+    }
+    if not tags.keys() >= set(_TEMPLATE_TAGS):
+        return None
+    return _template_version(*(tags[key] for key in _TEMPLATE_TAGS))
+
+
+def _template_version(template_id: Node, version: Node) -> TemplateVersion | None:
+    """Reads a version, which a response gives as a number and a tag as a text."""
+    number = version.value
+    text = (
+        str(number)
+        if type(number) is int and 0 < number < _VERSION_LIMIT
+        else version.text(max_length=MAX_IDENTIFIER_LENGTH)
+    )
+    name = template_id.text(max_length=MAX_IDENTIFIER_LENGTH)
+    return None if name is None or text is None else TemplateVersion(name, text)
 
 
 def _texts(nodes: list[Node]) -> tuple[str, ...]:

@@ -21,10 +21,11 @@ def prevailing(one: RecordT, other: RecordT) -> RecordT:
 
     Two paths may deliver one event with different parts cut off: the copy that says more counts.
     """
-    return max(one, other, key=_weight)
+    return max(one, other, key=weight)
 
 
-def _weight(record: Search | Launch) -> tuple[int, bytes]:
+def weight(record: Search | Launch) -> tuple[int, bytes]:
+    """Orders copies of one event by how much they say."""
     encoded = msgspec.json.encode(record)
     return len(encoded), encoded
 
@@ -69,6 +70,33 @@ def pair(
             lines[key].append(launch)
     for line in lines.values():
         yield from _pair_line(line, policy.rule.window)
+
+
+def pair_pinned(
+    pins: Iterable[tuple[Search, Launch]], launches: Iterable[Launch], policy: Policy
+) -> Iterator[tuple[Search, Launch, Launch]]:
+    """Yields each pin, with the search it follows, beside each launch made from what it pinned.
+
+    `pins` are pairs that `pair` yielded; of them count those that made a version of a launch
+    template. A launch was made from it if its instances carry that version, in the same account
+    and region, not before the pin. It may come any time later, and from anybody.
+    """
+    made: defaultdict[Hashable, list[tuple[Search, Launch]]] = defaultdict(list)
+    for search, pin in pins:
+        if pin.is_pin:
+            made[_version(pin)].append((search, pin))
+    if not made:
+        return
+    for launch in launches:
+        if not launch.is_from_template or launch.path not in policy.rule.launch_paths:
+            continue
+        for search, pin in made.get(_version(launch), ()):
+            if pin.origin.event_time <= launch.origin.event_time:
+                yield search, pin, launch
+
+
+def _version(launch: Launch) -> Hashable:
+    return launch.origin.account_id, launch.origin.region, launch.template
 
 
 def _line(origin: Origin, policy: Policy) -> Hashable:

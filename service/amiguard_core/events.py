@@ -28,6 +28,12 @@ class LaunchPath(StrEnum):
     CREATE_LAUNCH_CONFIGURATION = "CreateLaunchConfiguration"
 
 
+TEMPLATE_PATHS = frozenset(
+    {LaunchPath.CREATE_LAUNCH_TEMPLATE, LaunchPath.CREATE_LAUNCH_TEMPLATE_VERSION}
+)
+"""The launch paths that pin an image into a version of a launch template."""
+
+
 def lane_of(actor_arn: str) -> str:
     """Returns the lane of an actor's records: see `Origin.lane`."""
     role = _role_of(actor_arn)
@@ -127,11 +133,28 @@ class Search(Struct, frozen=True):
     fingerprint: str
 
 
+class TemplateVersion(Struct, frozen=True):
+    """One version of a launch template: made once, with one image or none, and never changed."""
+
+    template_id: str
+    version: str
+
+    @property
+    def lane(self) -> str:
+        """Gives the lane in which a version and the launches made from it meet.
+
+        Whoever pins an image and whoever launches it have lanes of their own: see `Origin.lane`.
+        """
+        return f"template/{self.template_id}"
+
+
 class Launch(Struct, frozen=True, omit_defaults=True):
     """A successful call that starts instances from an image, or pins one (`path`).
 
     `image_ids` come from the response, else from the request, and may be empty: a launch template
     names the image elsewhere. `through_parameter` says that the request named an SSM parameter.
+    `template` is the version of a launch template that the call made, where it is of
+    TEMPLATE_PATHS, and else the one that the instances carry in their tags.
     """
 
     origin: Origin
@@ -139,3 +162,14 @@ class Launch(Struct, frozen=True, omit_defaults=True):
     image_ids: tuple[str, ...] = ()
     instance_ids: tuple[str, ...] = ()
     through_parameter: bool = False
+    template: TemplateVersion | None = None
+
+    @property
+    def is_pin(self) -> bool:
+        """Whether later launches can be known to use what this call pinned."""
+        return self.template is not None and self.path in TEMPLATE_PATHS
+
+    @property
+    def is_from_template(self) -> bool:
+        """Whether the call started instances from what another one had pinned."""
+        return self.template is not None and self.path not in TEMPLATE_PATHS

@@ -62,18 +62,25 @@ class FindingKey(Struct, frozen=True, order=True):
 
 
 class Occurrence(Struct, frozen=True):
-    """One launch that followed an unsafe search: the latest such search within the window."""
+    """One launch that followed an unsafe search: the latest such search within the window.
+
+    `pin` is set where the launch was made from a launch template: the call by which whoever
+    searched pinned an image into it. That call then is what followed the search, and its actor the
+    finding's; the launch may come any time later, and from anybody.
+    """
 
     key: FindingKey
     search: Search
     launch: Launch
     confidence: int
     suppression: Suppression | None = None
+    pin: Launch | None = None
 
     @property
     def gap(self) -> timedelta:
-        """The time from the search to the launch."""
-        return self.launch.origin.event_time - self.search.origin.event_time
+        """The time from the search to the use of its answer: to the pin, else to the launch."""
+        used = self.pin or self.launch
+        return used.origin.event_time - self.search.origin.event_time
 
     @property
     def recency(self) -> tuple[datetime, str]:

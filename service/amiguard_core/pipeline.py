@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from amiguard_core.correlate import later, pair, prevailing, unique
+from amiguard_core.correlate import pair, pair_pinned, unique, weight
 from amiguard_core.decode import decode_records
 from amiguard_core.events import Launch, Search
 from amiguard_core.findings import Finding, FindingKey, Occurrence
@@ -43,17 +43,28 @@ def find(
 ) -> tuple[Finding, ...]:
     """Returns the findings of decoded records, ordered by key."""
     found: defaultdict[FindingKey, dict[str, Occurrence]] = defaultdict(dict)
-    for search, launch in pair(*unique([*searches, *launches]), policy):
-        occurrence = occur(search, launch, images=images)
-        of_key, event_id = found[occurrence.key], launch.origin.event_id
+
+    def add(occurrence: Occurrence) -> None:
+        of_key, event_id = found[occurrence.key], occurrence.launch.origin.event_id
         known = of_key.get(event_id)
-        of_key[event_id] = join(known, occurrence, images=images) if known else occurrence
+        of_key[event_id] = join(known, occurrence) if known else occurrence
+
+    own_searches, own_launches = unique([*searches, *launches])
+    pins = []
+    for search, launch in pair(own_searches, own_launches, policy):
+        add(occur(search, launch, images=images))
+        if launch.is_pin:
+            pins.append((search, launch))
+    for search, pin, launch in pair_pinned(pins, own_launches, policy):
+        add(occur(search, launch, pin=pin, images=images))
     return tuple(_finding(key, found[key].values(), policy, images) for key in sorted(found))
 
 
-def occur(search: Search, launch: Launch, *, images: KnownImages = _NO_IMAGES) -> Occurrence:
-    """Makes the occurrence of a launch that `pair` attributed to a search."""
-    origin = launch.origin
+def occur(
+    search: Search, launch: Launch, *, pin: Launch | None = None, images: KnownImages = _NO_IMAGES
+) -> Occurrence:
+    """Makes the occurrence of a launch that `pair`, or with a pin `pair_pinned`, yielded."""
+    origin = (pin or launch).origin
     # `pair` gives only records that name an account and somebody to correlate by.
     assert origin.account_id is not None  # noqa: S101
     assert origin.actor_arn is not None  # noqa: S101
@@ -67,24 +78,34 @@ def occur(search: Search, launch: Launch, *, images: KnownImages = _NO_IMAGES) -
         ),
         search=search,
         launch=launch,
-        confidence=confidence(search, launch, known=known),
+        confidence=confidence(search, launch, pin=pin, known=known),
         suppression=suppression(search),
+        pin=pin,
     )
 
 
-def join(one: Occurrence, other: Occurrence, *, images: KnownImages = _NO_IMAGES) -> Occurrence:
-    """Returns which of two occurrences of the same launch and fingerprint counts.
+def join(one: Occurrence, other: Occurrence) -> Occurrence:
+    """Returns which of two occurrences of the same launch in one finding counts.
 
     That is the one with the fuller copy of the launch; of two with the same, the one with the
-    later search. Which came first is of no account.
+    later search; of two with the same search, the one without a pin, then the one with the later
+    pin. Which came first is of no account.
     """
-    if one.launch == other.launch:
-        search = later(one.search, other.search)
-    else:
-        is_fuller = prevailing(one.launch, other.launch) == one.launch
-        search = one.search if is_fuller else other.search
-    launch = prevailing(one.launch, other.launch)
-    return occur(search, launch, images=images)
+    return max(one, other, key=_precedence)
+
+
+def _precedence(occurrence: Occurrence) -> tuple[object, ...]:
+    pin = occurrence.pin
+    return (
+        weight(occurrence.launch),
+        *_recency(occurrence.search),
+        pin is None,
+        *(() if pin is None else _recency(pin)),
+    )
+
+
+def _recency(record: Search | Launch) -> tuple[object, ...]:
+    return record.origin.event_time, record.origin.event_id, weight(record)
 
 
 def known_among(

@@ -8,7 +8,7 @@ from datetime import timedelta
 from msgspec import Struct
 
 from amiguard_core.clients import client_of
-from amiguard_core.events import Launch, Search, SearchRequest
+from amiguard_core.events import RESOLVE_PREFIX, Launch, Search, SearchRequest
 from amiguard_core.families import families_of
 from amiguard_core.findings import ScoreStep, Suppression
 from amiguard_core.judge import NAME_FILTER, is_bounded, searched_values
@@ -194,24 +194,41 @@ def _is_searched(image: KnownImage, names: Iterable[Pattern]) -> bool:
     return name is not None and any(matches(pattern, name) for pattern in names)
 
 
-def confidence(search: Search, launch: Launch, *, known: Iterable[KnownImage] = ()) -> int:
+def confidence(
+    search: Search,
+    launch: Launch,
+    *,
+    pin: Launch | None = None,
+    known: Iterable[KnownImage] = (),
+) -> int:
     """Returns how sure it is, 0 to 100, that the launch used the search's answer.
 
-    `known` are the known images among those launched.
+    `known` are the known images among those launched. Where the launch was made from a launch
+    template, the answer was used in the `pin` that made it: its time, its program and its way of
+    naming the image count, and a launch that started other images did not use it.
     """
     if search.request.parameters_omitted:
         return _INDIRECT_CONFIDENCE
+    if pin is not None and _starts_others(launch, pin):
+        return 0
     names = _parse(search.request.values_of(NAME_FILTER))
     named = [image for image in known if image.image_name is not None]
     if named and names:
         return MAX_SCORE if any(_is_searched(image, names) for image in named) else 0
-    if launch.through_parameter:
+    used = pin or launch
+    if used.through_parameter:
         return _INDIRECT_CONFIDENCE
-    gap = launch.origin.event_time - search.origin.event_time
+    gap = used.origin.event_time - search.origin.event_time
     start = next((sure for limit, sure in _CONFIDENCE_BY_GAP if gap <= limit), _CONFIDENCE_BEYOND)
-    if client_of(search.origin.user_agent) != client_of(launch.origin.user_agent):
+    if client_of(search.origin.user_agent) != client_of(used.origin.user_agent):
         start -= _OTHER_CLIENT_PENALTY
     return start
+
+
+def _starts_others(launch: Launch, pin: Launch) -> bool:
+    """Says whether a launch overrode the image of its template, where both name theirs."""
+    pinned = {image for image in pin.image_ids if not image.startswith(RESOLVE_PREFIX)}
+    return bool(pinned and launch.image_ids) and pinned.isdisjoint(launch.image_ids)
 
 
 def suppression(search: Search) -> Suppression | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -25,6 +26,7 @@ from amiguard_service.ledger import (
     move_of,
     open_finding,
 )
+from amiguard_service.pins import LaneKey, Pair, pair_through_pins
 from amiguard_service.policies import Policies
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store import images as image_store
@@ -41,18 +43,37 @@ from amiguard_service.tuned import ENTRY_PREFIX
 
 
 def commit(
-    connection: Connection, intake: Intake, policies: Policies, *, now: datetime
+    connection: Connection,
+    intake: Intake,
+    policies: Policies,
+    *,
+    held: AbstractSet[LaneKey],
+    now: datetime,
 ) -> tuple[list[Outcome], Tally]:
-    """Stores batches with everything they cause; the caller holds the locks of their lanes.
+    """Stores batches with everything they cause; the caller holds the locks of these lanes.
+
+    Those of the batches must be among them. Raises LanesNeededError where others are needed too:
+    the transaction is then to be begun again with all of them.
 
     Returns what became of each, and the counts of the searches and launches that are new.
     """
     hold_policy(connection)
     policy = policies.read(connection, now=now)
-    rows = [_waiting_row(key, arrival) for key, arrival in intake.arrivals.items()]
+    rows = [
+        _waiting_row(key, arrival) for arrival in intake.arrivals.values() for key in arrival.keys
+    ]
     added = pending.add_records(connection, rows, arrival_time=now)
-    fresh = {key: arrival for key, arrival in intake.arrivals.items() if key in added}
-    pairs = _pair_fresh(connection, fresh, policy)
+    fresh = {
+        key: arrival
+        for key, arrival in intake.arrivals.items()
+        if not added.isdisjoint(arrival.keys)
+    }
+    arrived = [arrival.record for arrival in fresh.values()]
+    direct = _pair_fresh(connection, fresh, policy)
+    pairs = [
+        *((search, launch, None) for search, launch in direct),
+        *pair_through_pins(connection, direct, arrived, policy, held=held),
+    ]
     changes = _changes(connection, pairs)
     write_changes(connection, changes, policy, now=now)
     insert_rejections(
@@ -60,16 +81,17 @@ def commit(
         [(b.source, rejection) for b in intake.batches for rejection in b.decoded.rejections],
         arrival_time=now,
     )
-    known = intake.arrivals.keys() - added
-    arrived = (arrival.record for arrival in fresh.values())
-    tally = tally_of(arrived, arrival_time=now, rule=policy.rule)
+    known = intake.arrivals.keys() - fresh.keys()
+    identified = (record for record in arrived if record.origin.lane is not None)
+    tally = tally_of(identified, arrival_time=now, rule=policy.rule)
     return intake.outcomes(known, _touched(intake, fresh, changes)), tally
 
 
 def _waiting_row(key: WaitingKey, arrival: Arrival) -> WaitingRow:
     record = arrival.record
     if isinstance(record, Launch):
-        kind = WaitingKind.LAUNCH
+        of_template = record.is_pin and key.lane != record.origin.lane
+        kind = WaitingKind.PIN if of_template else WaitingKind.LAUNCH
     elif is_candidate(record.request):
         kind = WaitingKind.CANDIDATE_SEARCH
     else:
@@ -90,7 +112,8 @@ def _pair_fresh(
     records = {
         arrival.record: key
         for key, arrival in fresh.items()
-        if isinstance(arrival.record, Launch) or is_candidate(arrival.record.request)
+        if arrival.record.origin.lane is not None
+        and (isinstance(arrival.record, Launch) or is_candidate(arrival.record.request))
     }
     partners = pending.fetch_spans(connection, _spans(records, policy.rule.window))
     return [
@@ -129,25 +152,23 @@ def _merged(times: list[tuple[datetime, datetime]]) -> list[tuple[datetime, date
     return merged
 
 
-def _changes(connection: Connection, pairs: Sequence[tuple[Search, Launch]]) -> list[Change]:
+def _changes(connection: Connection, pairs: Sequence[Pair]) -> list[Change]:
     """Returns what pairs make new, against the occurrences stored."""
     if not pairs:
         return []
     hold_images(connection)
     images = image_store.fetch_images(
         connection,
-        ((launch.origin.region, image) for _, launch in pairs for image in launch.image_ids),
+        ((launch.origin.region, image) for _, launch, _ in pairs for image in launch.image_ids),
     )
     joined: dict[OccurrenceKey, Occurrence] = {}
-    for search, launch in pairs:
-        occurrence = occur(search, launch, images=images)
+    for search, launch, pin in pairs:
+        occurrence = occur(search, launch, pin=pin, images=images)
         key = key_of(occurrence)
         known = joined.get(key)
-        joined[key] = join(known, occurrence, images=images) if known else occurrence
+        joined[key] = join(known, occurrence) if known else occurrence
     stored = occurrence_store.fetch_occurrences(connection, joined)
-    changes = (
-        change_of(occurrence, stored.get(key), images=images) for key, occurrence in joined.items()
-    )
+    changes = (change_of(occurrence, stored.get(key)) for key, occurrence in joined.items())
     return [change for change in changes if change is not None]
 
 
@@ -246,7 +267,7 @@ def _touched(
     touched: list[set[str]] = [set() for _ in intake.batches]
     for change in changes:
         occurrence = change.occurrence
-        for record in (occurrence.search, occurrence.launch):
+        for record in (occurrence.search, occurrence.launch, occurrence.pin):
             if record in batch_of:
                 touched[batch_of[record]].add(occurrence.key.finding_id())
     return touched

@@ -19,6 +19,7 @@ from amiguard_service.known_images import KnownImages
 from amiguard_service.lifecycle import Edit, Move, edit_finding, move_finding
 from amiguard_service.ordering import OrderKey
 from amiguard_service.passes import Passes
+from amiguard_service.pins import LaneKey, LanesNeededError
 from amiguard_service.policies import Policies
 from amiguard_service.retention import SweepLimits, SweepReport, sweep
 from amiguard_service.sink_book import SinkBook
@@ -32,6 +33,7 @@ from amiguard_service.store.history import fetch_history
 from amiguard_service.store.keys import fetch_or_make_key, make_and_delete_key
 from amiguard_service.store.listing import fetch_findings
 from amiguard_service.stored import HistoryEntry, StoredFinding, StoredOccurrence
+from amiguard_service.tally import Tally
 from amiguard_service.tokens import Position
 from amiguard_service.tuning import Tuning
 
@@ -118,14 +120,22 @@ class Engine:
         Returns what became of each, in their order. Committing a batch again changes nothing.
         """
         intake = Intake(batches)
-        outcomes, tally = self._write(
-            lambda connection: commit(connection, intake, self._policies, now=self._clock()),
-            lanes={(key.account_id, key.lane) for key in intake.arrivals},
+        lanes = intake.lanes
+        while True:
+            try:
+                outcomes, tally = self._commit(intake, lanes)
+            except LanesNeededError as needed:
+                lanes |= needed.lanes
+                continue
+            self.coverage.add(tally)
+            for batch in batches:
+                self.coverage.note(batch)
+            return outcomes
+
+    def _commit(self, intake: Intake, lanes: frozenset[LaneKey]) -> tuple[list[Outcome], Tally]:
+        return self._write(
+            lambda c: commit(c, intake, self._policies, held=lanes, now=self._clock()), lanes=lanes
         )
-        self.coverage.add(tally)
-        for batch in batches:
-            self.coverage.note(batch)
-        return outcomes
 
     def note(self, batch: Batch) -> None:
         """Counts a batch that brings nothing to store; see `coverage`."""

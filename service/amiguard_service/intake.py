@@ -38,15 +38,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One record as it will wait, and the batch that brought it first."""
+    """One record as it will wait, under which keys, and the batch that brought it first."""
 
     record: Search | Launch
     body: bytes
     batch_index: int
+    keys: tuple[WaitingKey, ...]
 
 
 class Intake:
-    """What some batches bring: their records, each once, and how often each batch repeats one."""
+    """What some batches bring: their records, each once, and how often each batch repeats one.
+
+    `arrivals` has each record by the first of its keys.
+    """
 
     def __init__(self, batches: Sequence[Batch]) -> None:
         self.batches = batches
@@ -60,18 +64,31 @@ class Intake:
 
     def _add(self, record: Search | Launch, index: int) -> None:
         body = msgspec.json.encode(record)
-        key = waiting_key(record, body)
-        if key is None:
+        keys = waiting_keys(record, body)
+        if not keys:
             return
-        if key in self.arrivals:
+        if keys[0] in self.arrivals:
             self._repeats[index] += 1
         else:
-            self.arrivals[key] = Arrival(record, body, index)
+            self.arrivals[keys[0]] = Arrival(record, body, index, keys)
+
+    @property
+    def keys(self) -> list[WaitingKey]:
+        """Every key that a record waits under."""
+        return [key for arrival in self.arrivals.values() for key in arrival.keys]
+
+    @property
+    def lanes(self) -> frozenset[tuple[str, str]]:
+        """The lanes that the records are in, each an account and a lane of it."""
+        return frozenset((key.account_id, key.lane) for key in self.keys)
 
     def outcomes(
         self, stored: Iterable[WaitingKey], findings: Sequence[Iterable[str]]
     ) -> list[Outcome]:
-        """Returns what became of each batch: `stored` waited before, `findings` it touched."""
+        """Returns what became of each batch: `stored` waited before, `findings` it touched.
+
+        `stored` are keys of `arrivals`.
+        """
         duplicates = self._repeats.copy()
         for key in stored:
             duplicates[self.arrivals[key].batch_index] += 1
@@ -87,13 +104,24 @@ class Intake:
         ]
 
 
-def waiting_key(record: Search | Launch, body: bytes) -> WaitingKey | None:
-    """Returns the key a record waits under; None when it names nobody to correlate by.
+def waiting_keys(record: Search | Launch, body: bytes) -> tuple[WaitingKey, ...]:
+    """Returns the keys a record waits under; none when nothing can belong with it.
 
-    Copies of one event that say different things wait side by side: see `correlate.unique`.
+    What pins an image by a launch template, and what is launched from one, waits in the lane of
+    the template as well, where they meet whoever made them. Copies of one event that say different
+    things wait side by side: see `correlate.unique`.
     """
-    origin, lane = record.origin, record.origin.lane
-    if origin.account_id is None or lane is None:
-        return None
-    digest = blake2b(body, digest_size=8).hexdigest()
-    return WaitingKey(origin.account_id, lane, origin.event_id, digest)
+    origin = record.origin
+    if origin.account_id is None:
+        return ()
+    lanes = [] if origin.lane is None else [origin.lane]
+    # A pin by nobody follows no search, so nothing has to be launched from it.
+    if isinstance(record, Launch) and record.template and (lanes or record.is_from_template):
+        lanes.append(record.template.lane)
+    digest = digest_of(body)
+    return tuple(WaitingKey(origin.account_id, lane, origin.event_id, digest) for lane in lanes)
+
+
+def digest_of(body: bytes) -> str:
+    """Returns what tells copies of one event apart that say different things."""
+    return blake2b(body, digest_size=8).hexdigest()

@@ -13,7 +13,7 @@ from amiguard_core.clients import client_of
 from amiguard_core.events import SearchRequest
 from amiguard_core.findings import Finding, FindingKey, Occurrence, ScoreStep
 from amiguard_core.judge import judge
-from amiguard_core.pipeline import KnownImages, join
+from amiguard_core.pipeline import join
 from amiguard_core.policy import Policy
 from amiguard_core.score import LaunchedImages, score
 from amiguard_service.stored import Disposition, HistoryEntry, State
@@ -115,17 +115,15 @@ def move_of(
     )
 
 
-def change_of(
-    occurrence: Occurrence, before: Occurrence | None, *, images: KnownImages
-) -> Change | None:
+def change_of(occurrence: Occurrence, before: Occurrence | None) -> Change | None:
     """Returns the change that an occurrence makes; None when it says nothing new.
 
     The later search and the fuller copy of the launch win, so the order of arrival is of no
     account.
     """
     if before is not None:
-        occurrence = join(before, occurrence, images=images)
-        if (occurrence.search, occurrence.launch) == (before.search, before.launch):
+        occurrence = join(before, occurrence)
+        if occurrence is before:
             return None
     return Change(occurrence=occurrence, before=before)
 

@@ -10,18 +10,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
+from amiguard_core.correlate import pair, unique
 from amiguard_core.events import Launch, Search
 from amiguard_core.findings import Finding, Occurrence
 from amiguard_core.pipeline import KnownImages, find, known_among, launched_images
 from amiguard_core.policy import EntryKind, Mode, Policy
 from amiguard_core.score import LaunchedImages, confidence
 from amiguard_service.ledger import Change, FindingRow, move_of, rescore, settle, withdraw
+from amiguard_service.pins import fetch_launched, joined_pins
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store import images as image_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store import pending
+from amiguard_service.store import pins as pin_store
 from amiguard_service.store.history import insert_entries
 from amiguard_service.store.occurrences import OccurrenceKey, key_of
+from amiguard_service.store.pins import PinKey, StoredPin
 from amiguard_service.store.tuning import count_matches
 from amiguard_service.tuned import ENTRY_PREFIX, PassScope
 
@@ -34,7 +38,10 @@ class Lane(Struct, frozen=True, order=True):
 
 
 class LaneView(Struct, frozen=True):
-    """All that is known of one lane: its records, and the findings made of them."""
+    """All that is known of one lane: its records, and the findings made of them.
+
+    Among the records are those of other lanes that were launched from what this one pinned.
+    """
 
     records: tuple[Search | Launch, ...]
     rows: dict[str, FindingRow]
@@ -43,9 +50,14 @@ class LaneView(Struct, frozen=True):
 
     def judge(self, policy: Policy) -> tuple[Finding, ...]:
         """Returns the findings of the lane under a policy."""
-        searches = [record for record in self.records if isinstance(record, Search)]
-        launches = [record for record in self.records if isinstance(record, Launch)]
+        searches, launches = unique(self.records)
         return find(searches, launches, policy, images=self.images)
+
+    def pins(self, policy: Policy) -> dict[PinKey, StoredPin]:
+        """Returns what pins images in the lane under a policy."""
+        searches, launches = unique(self.records)
+        pins = [launch for launch in launches if launch.is_pin]
+        return joined_pins(pair(searches, pins, policy)) if pins else {}
 
 
 def scope_of(before: Policy, after: Policy) -> PassScope:
@@ -80,6 +92,11 @@ def view_lane(connection: Connection, lane: Lane) -> LaneView:
     ]
     for occurrence in stored.values():
         records += [occurrence.search, occurrence.launch]
+        if occurrence.pin is not None:
+            records.append(occurrence.pin)
+    for kept in pin_store.fetch_of_findings(connection, keys).values():
+        records += kept
+    records += fetch_launched(connection, records)
     images = image_store.fetch_images(connection, _images_of(records))
     return LaneView(tuple(records), rows, stored, images)
 
@@ -118,6 +135,7 @@ def apply_to_lane(connection: Connection, lane: Lane, policy: Policy, *, now: da
         if view.occurrences.get(key) != occurrence
     ]
     occurrence_store.write_changes(connection, changes)
+    pin_store.replace_pins(connection, view.pins(policy))
     gone = [o for key, o in view.occurrences.items() if key not in wanted]
     occurrence_store.retire(connection, gone, lane=lane.lane, now=now)
     occurrence_store.unretire(connection, (key_of(c.occurrence) for c in changes))
@@ -183,7 +201,7 @@ def _confidences(
     for key, occurrence in occurrence_store.fetch_of_findings(connection, keys).items():
         images = {(i.image_id, i.region): i for i in launched[key.finding_id].known}
         known = known_among(occurrence.launch.image_ids, occurrence.key.region, images)
-        sure = confidence(occurrence.search, occurrence.launch, known=known)
+        sure = confidence(occurrence.search, occurrence.launch, pin=occurrence.pin, known=known)
         greatest[key.finding_id] = max(greatest[key.finding_id], sure)
         if sure != occurrence.confidence:
             changes.append(Change(replace(occurrence, confidence=sure), before=occurrence))

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from amiguard_core.events import SearchRequest
+from amiguard_core.events import Launch, SearchRequest
 from amiguard_core.findings import FindingKey, Likelihood, ScoreStep
 from amiguard_core.judge import NAME_FILTER
 
@@ -44,7 +44,10 @@ class Disposition(StrEnum):
 
 
 class StoredOccurrence(Struct, frozen=True):
-    """One occurrence of a stored finding."""
+    """One occurrence of a stored finding.
+
+    `pin` is the call that pinned the image, where the launch was made from a launch template.
+    """
 
     search_event_id: str
     search_time: datetime
@@ -59,11 +62,13 @@ class StoredOccurrence(Struct, frozen=True):
     launch_path: str
     confidence: int
     suppression: str | None
+    pin: Launch | None = None
 
     @property
     def gap(self) -> timedelta:
-        """The time from the search to the launch."""
-        return self.launch_time - self.search_time
+        """The time from the search to the use of its answer: to the pin, else to the launch."""
+        used_time = self.launch_time if self.pin is None else self.pin.origin.event_time
+        return used_time - self.search_time
 
 
 class StoredFinding(Struct, frozen=True):

@@ -107,6 +107,37 @@ def occurrences_by_the_book(
     return found
 
 
+def pinned_by_the_book(
+    searches: Iterable[Search], launches: Iterable[Launch], policy: Policy
+) -> set[tuple[str, str, str]]:
+    """Reads section 8 once more, slowly, for launches that were made from a template.
+
+    Gives the actor, the fingerprint and the launch of each occurrence.
+    """
+    launches = list(launches)
+    found = set()
+    for search in searches:
+        if not reasons_by_the_book(search.request, policy, search.origin.account_id):
+            continue
+        for pin in launches:
+            if pin.path not in {"CreateLaunchTemplate", "CreateLaunchTemplateVersion"}:
+                continue
+            if pin.path not in policy.rule.launch_paths or not follows(pin, search, policy):
+                continue
+            found |= {
+                (str(pin.origin.actor_arn), search.fingerprint, launch.origin.event_id)
+                for launch in launches
+                if launch.path == "RunInstances"
+                and launch.path in policy.rule.launch_paths
+                and launch.template is not None
+                and launch.template == pin.template
+                and launch.origin.account_id == pin.origin.account_id
+                and launch.origin.region == pin.origin.region
+                and launch.origin.event_time >= pin.origin.event_time
+            }
+    return found
+
+
 def follows(launch: Launch, search: Search, policy: Policy) -> bool:
     """Whether the two belong together: same account, region and caller, within the window."""
     one, other = search.origin, launch.origin

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from amiguard_core.decode import decode_records
-from amiguard_core.events import LaunchPath
+from amiguard_core.events import LaunchPath, TemplateVersion
 from tests.core.specimens import (
     ALL_PATHS,
     LAUNCH,
@@ -28,6 +28,7 @@ from tests.data.launch_paths import (
     create_launch_template_version,
     request_spot_fleet,
     request_spot_instances,
+    template_tags,
 )
 from tests.data.records import (
     ACCOUNT,
@@ -326,6 +327,43 @@ class TestImagesOfALaunch:
         launch = one_launch(create_launch_template(image_id="resolve:ssm:/golden"))
 
         assert launch.through_parameter
+
+    @pytest.mark.parametrize("form", [lambda whole: whole, flattened], ids=["whole", "flattened"])
+    @pytest.mark.parametrize(
+        ("whole", "version"),
+        [
+            (create_launch_template(), "1"),
+            (create_launch_template_version(version=7), "7"),
+            (run_instances(tags=template_tags(version=7)), "7"),
+            (
+                run_instances(
+                    tags={"Name": "web", **template_tags(version=7)}, instance_ids=["i-1", "i-2"]
+                ),
+                "7",
+            ),
+            (run_instances(tags={"aws:ec2launchtemplate:id": "lt-1"}), None),
+            (run_instances(launch_template={"launchTemplateId": "lt-1", "version": "1"}), None),
+            (create_fleet(), None),
+        ],
+    )
+    def test_template_is_that_of_the_response(
+        self, whole: Record, version: str | None, form: Callable[[Record], Record]
+    ) -> None:
+        """What was made, or what instances carry in tags; a request may say `$Latest`."""
+        launch = one_launch(form(whole))
+
+        name = template_tags()["aws:ec2launchtemplate:id"]
+        assert launch.template == (None if version is None else TemplateVersion(name, version))
+        pins = launch.path is not LaunchPath.RUN_INSTANCES
+        assert launch.is_pin == (version is not None and pins)
+        assert launch.is_from_template == (version is not None and not pins)
+
+    @pytest.mark.parametrize("lost", [None, {}, {"omitted": True}])
+    def test_response_that_is_lost_leaves_no_template(self, lost: object) -> None:
+        """CloudTrail leaves out responses over 100 KB; the launch still counts."""
+        cut = changed(run_instances(tags=template_tags()), "responseElements", lost)
+
+        assert one_launch(cut).template is None
 
     @pytest.mark.parametrize(
         "launched", [create_launch_template(), create_launch_template_version(), create_fleet()]

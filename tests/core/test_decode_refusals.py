@@ -30,7 +30,9 @@ from tests.data.launch_paths import (
     create_launch_template_version,
     request_spot_fleet,
     request_spot_instances,
+    template_tags,
 )
+from tests.data.records import run_instances
 from tests.data.shapes import Record, encode
 
 FLEET = "requestParameters.CreateFleetRequest.LaunchTemplateConfigs"
@@ -114,7 +116,11 @@ WRONG_IN_LAUNCHES: list[tuple[str, object]] = [
     ("responseElements.instancesSet.items.1", "text"),
     ("responseElements.instancesSet.items.1.imageId", ["ami-1"]),
     ("responseElements.instancesSet.items.1.instanceId", 5),
+    ("responseElements.instancesSet.items.1.tagSet", "text"),
+    ("responseElements.instancesSet.items.1.tagSet.items", 5),
 ]
+MADE = "responseElements.CreateLaunchTemplateResponse.launchTemplate"
+TAGGED = "responseElements.instancesSet.items.0.tagSet.items"
 WRONG_ELSEWHERE: list[tuple[Record, str, object]] = [
     (create_launch_template(), "requestParameters.CreateLaunchTemplateRequest", "text"),
     (
@@ -127,6 +133,26 @@ WRONG_ELSEWHERE: list[tuple[Record, str, object]] = [
         "requestParameters.CreateLaunchTemplateVersionRequest.LaunchTemplateData",
         [],
     ),
+    *(
+        (create_launch_template(), f"{MADE}.{field}", value)
+        for field, value in (
+            ("launchTemplateId", 5),
+            ("launchTemplateId", "x" * 513),
+            ("latestVersionNumber", True),
+            ("latestVersionNumber", 1.5),
+            ("latestVersionNumber", 0),
+            ("latestVersionNumber", 2**63),
+            ("latestVersionNumber", "x" * 513),
+        )
+    ),
+    (create_launch_template(), MADE, "text"),
+    (
+        create_launch_template_version(),
+        "responseElements.CreateLaunchTemplateVersionResponse.launchTemplateVersion.versionNumber",
+        [],
+    ),
+    (run_instances(tags=template_tags()), f"{TAGGED}.0.value", 5),
+    (run_instances(tags=template_tags()), f"{TAGGED}.1.value", ["1"]),
     (request_spot_instances(), "requestParameters.launchSpecification.imageId", 5),
     (request_spot_fleet(), "requestParameters.spotFleetRequestConfig.launchSpecifications", "text"),
     (
@@ -345,7 +371,14 @@ def places(value: object, path: str = "") -> list[str]:
     return found
 
 
-ALL_KINDS = [SEARCH, LAUNCH, create_fleet(), request_spot_fleet(), create_launch_template()]
+ALL_KINDS = [
+    SEARCH,
+    LAUNCH,
+    run_instances(tags=template_tags()),
+    create_fleet(),
+    request_spot_fleet(),
+    create_launch_template(),
+]
 
 
 @given(st.sampled_from(ALL_KINDS), st.data())

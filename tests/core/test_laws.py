@@ -11,9 +11,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
+from amiguard_core.correlate import pair, pair_pinned, unique
 from amiguard_core.decode import decode_records
+from amiguard_core.events import LaunchPath
 from amiguard_core.findings import Finding
-from amiguard_core.pipeline import KnownImages, evaluate, find
+from amiguard_core.pipeline import KnownImages, evaluate, find, occur
 from amiguard_core.policy import (
     BUILT_IN_ENTRIES,
     AllowlistEntry,
@@ -24,11 +26,18 @@ from amiguard_core.policy import (
     Policy,
     RuleConfig,
 )
-from tests.core.by_the_book import occurrences_by_the_book
+from tests.core.by_the_book import occurrences_by_the_book, pinned_by_the_book
 from tests.data import agents, identities
 from tests.data.records import NINE_O_CLOCK, Caller, Launch, Search, describe_images, run_instances
 from tests.data.shapes import Record, encode
-from tests.data.strategies import ACCOUNTS, IMAGES, REGIONS, deliveries, record_sets
+from tests.data.strategies import (
+    ACCOUNTS,
+    IMAGES,
+    REGIONS,
+    deliveries,
+    record_sets,
+    template_sets,
+)
 
 STRANGER: Final = "999988887777"
 NAMES: Final = ("acme-base-*", "acme-base-7", "acme-*", "ubuntu/images/*", "*")
@@ -62,6 +71,13 @@ ENTRIES: Final = tuple(
     for subject in subjects
 )
 
+PATHS: Final = (
+    (LaunchPath.RUN_INSTANCES,),
+    tuple(LaunchPath),
+    (LaunchPath.RUN_INSTANCES, LaunchPath.CREATE_LAUNCH_TEMPLATE),
+    (LaunchPath.CREATE_LAUNCH_TEMPLATE_VERSION,),
+)
+
 entries = st.sampled_from(ENTRIES)
 entry_sets = st.lists(entries, max_size=3, unique=True).map(
     lambda chosen: (*BUILT_IN_ENTRIES, *chosen)
@@ -76,6 +92,7 @@ def policies() -> st.SearchStrategy[Policy]:
         window=windows,
         mode=st.sampled_from(Mode),
         correlate_by=st.sampled_from(CorrelateBy),
+        launch_paths=st.sampled_from(PATHS),
     )
     return st.builds(Policy, rule=rules, entries=entry_sets)
 
@@ -134,7 +151,7 @@ def telling_sets(draw: DrawFn) -> list[Record]:
     return draw(st.permutations(records))
 
 
-sets_of_records = record_sets() | telling_sets()
+sets_of_records = record_sets() | telling_sets() | template_sets()
 
 
 def evaluated(records: Iterable[Record], policy: Policy, known: KnownImages) -> dict[str, Finding]:
@@ -243,12 +260,14 @@ class TestLaw1:
 class TestSection5:
     """What belongs together, by a reading of section 5 that tries every pair."""
 
-    @given(sets_of_records, policies())
+    @given(record_sets() | telling_sets(), policies())
     def test_every_occurrence_names_the_latest_unsafe_search(
         self, records: list[Record], policy: Policy
     ) -> None:
         """For each launch and fingerprint there is one occurrence, of the latest such search."""
-        decoded = decode_records([encode(each) for each in records])
+        decoded = decode_records(
+            [encode(each) for each in records], launch_paths=policy.rule.launch_paths
+        )
         searches = {(s.origin.account_id, s.origin.event_id): s for s in decoded.searches}
         launches = {(x.origin.account_id, x.origin.event_id): x for x in decoded.launches}
 
@@ -270,6 +289,71 @@ class TestSection5:
         for one in evaluated(records, policy, {}).values():
             for each in one.occurrences:
                 assert timedelta(0) <= each.gap <= policy.rule.window
+
+
+class TestSection8:
+    """Launches from a template that pinned an image, by a reading that tries every three."""
+
+    @given(template_sets(), policies())
+    def test_every_launch_from_a_pinned_template_is_an_occurrence(
+        self, records: list[Record], policy: Policy
+    ) -> None:
+        """Each is one of the finding that its pin belongs to, beside what it follows itself."""
+        decoded = decode_records(
+            [encode(each) for each in records], launch_paths=policy.rule.launch_paths
+        )
+
+        found = {
+            (one.key.actor_arn, one.key.fingerprint, each.launch.origin.event_id)
+            for one in find(decoded.searches, decoded.launches, policy)
+            for each in one.occurrences
+        }
+        of_its_own = {
+            (str(each.origin.actor_arn), search.fingerprint, each.origin.event_id)
+            for search, each in pair(*unique([*decoded.searches, *decoded.launches]), policy)
+        }
+        pinned = pinned_by_the_book(decoded.searches, decoded.launches, policy)
+        assert of_its_own | pinned == found
+
+    @given(template_sets(), policies())
+    def test_occurrence_names_the_latest_search_and_prefers_no_pin(
+        self, records: list[Record], policy: Policy
+    ) -> None:
+        """Of all ways in which a launch belongs to a finding, the same one is always shown."""
+        decoded = decode_records(
+            [encode(each) for each in records], launch_paths=policy.rule.launch_paths
+        )
+        searches, launches = unique([*decoded.searches, *decoded.launches])
+        pairs = list(pair(searches, launches, policy))
+        ways = [occur(search, launch) for search, launch in pairs]
+        ways += [
+            occur(search, launch, pin=pin)
+            for search, pin, launch in pair_pinned(pairs, launches, policy)
+        ]
+
+        for finding in find(searches, launches, policy):
+            for shown in finding.occurrences:
+                rivals = [way for way in ways if (way.key, way.launch) == (shown.key, shown.launch)]
+                times = [way.search.origin.event_time for way in rivals]
+                assert shown.search.origin.event_time == max(times)
+                same = [way for way in rivals if way.search == shown.search]
+                assert (shown.pin is None) == any(way.pin is None for way in same)
+
+    def test_the_laws_are_tried_on_launches_from_templates(self) -> None:
+        """The sets drawn here hold every kind of occurrence that a template can make."""
+        reached: set[tuple[bool, bool, bool]] = set()
+
+        @settings(phases=[Phase.generate], max_examples=300)
+        @given(template_sets(), policies())
+        def look(records: list[Record], policy: Policy) -> None:
+            for finding in evaluated(records, policy, {}).values():
+                for each in finding.occurrences:
+                    of_others = each.launch.origin.actor_arn != finding.key.actor_arn
+                    reached.add((each.pin is not None, of_others, each.confidence == 0))
+
+        look()
+
+        assert {(True, True, False), (True, True, True), (True, False, False)} <= reached
 
 
 class TestLaw3:
@@ -333,6 +417,7 @@ class TestLaw4:
                     window=window,
                     mode=policy.rule.mode,
                     correlate_by=policy.rule.correlate_by,
+                    launch_paths=policy.rule.launch_paths,
                 ),
                 entries=policy.entries,
             )

@@ -12,7 +12,12 @@ from amiguard_core.findings import Finding, Likelihood, Suppression
 from amiguard_core.pipeline import KnownImages, evaluate
 from amiguard_core.policy import CorrelateBy, KnownImage, Mode, Policy, RuleConfig
 from tests.data import agents, identities
-from tests.data.launch_paths import create_launch_configuration, create_launch_template
+from tests.data.launch_paths import (
+    create_launch_configuration,
+    create_launch_template,
+    create_launch_template_version,
+    template_tags,
+)
 from tests.data.records import (
     ACCOUNT,
     IMAGE_ID,
@@ -291,6 +296,70 @@ def test_other_paths_count_when_the_rule_asks_for_them() -> None:
     assert findings(*records) == ()
     assert [each.launch.path for each in found.occurrences] == [*reversed(paths)]
     assert found.image_ids == ("ami-1", "ami-2")
+
+
+EVERY_PATH = Policy(rule=RuleConfig(launch_paths=tuple(LaunchPath)))
+SCALING = identities.service_linked_role(
+    ACCOUNT, "AWSServiceRoleForAutoScaling", service="autoscaling.amazonaws.com"
+)
+FLEET = identities.aws_service("ec2fleet.amazonaws.com")
+MONTHS = 90 * 86_400
+
+
+@pytest.mark.parametrize("identity", [SCALING, FLEET])
+def test_launch_by_a_service_from_a_pinned_template_is_an_occurrence(
+    identity: identities.Identity,
+) -> None:
+    """Section 8: of the finding that its template's pin belongs to, months later."""
+    records = [
+        describe_images(filters=NAMED, event_id="s", **after(0)),
+        create_launch_template(image_id=IMAGE_ID, event_id="t", **after(70)),
+        run_instances(
+            image_id=None,
+            launched_image_id=IMAGE_ID,
+            tags=template_tags(),
+            account=ACCOUNT,
+            event_id="l",
+            **after(MONTHS, identity, agents.CLOUDFORMATION),
+        ),
+    ]
+
+    found = one_finding(*records, policy=EVERY_PATH)
+
+    of_launch, of_pin = found.occurrences
+    assert found.key.actor_arn == ROLE
+    assert of_launch.pin == of_pin.launch
+    assert of_launch.launch.origin.event_id == "l"
+    assert of_launch.search == of_pin.search
+    assert (of_launch.gap, of_launch.confidence) == (of_pin.gap, of_pin.confidence)
+    assert of_launch.confidence == 75
+    assert findings(*records) == ()
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        (LaunchPath.RUN_INSTANCES, LaunchPath.CREATE_LAUNCH_TEMPLATE_VERSION),
+        (LaunchPath.CREATE_LAUNCH_TEMPLATE_VERSION, LaunchPath.CREATE_FLEET),
+    ],
+)
+def test_both_paths_must_be_enabled(paths: tuple[LaunchPath, ...]) -> None:
+    """That of the call that pinned, and that of the launch."""
+    policy = Policy(rule=RuleConfig(launch_paths=paths))
+    web = {"image_id": None, "launched_image_id": IMAGE_ID, "tags": template_tags(version=2)}
+    first = {**web, "tags": template_tags()}
+    records = [
+        describe_images(filters=NAMED, **after(0)),
+        create_launch_template(**after(5)),
+        create_launch_template_version(**after(6)),
+        run_instances(**first, account=ACCOUNT, event_id="of-1", **after(MONTHS, FLEET)),  # type: ignore[arg-type]  # as they are
+        run_instances(**web, account=ACCOUNT, event_id="of-2", **after(MONTHS, FLEET)),  # type: ignore[arg-type]  # as they are
+    ]
+
+    found = one_finding(*records, policy=policy)
+
+    launched = {each.launch.origin.event_id for each in found.occurrences if each.pin}
+    assert launched == ({"of-2"} if LaunchPath.RUN_INSTANCES in paths else set())
 
 
 def test_an_unreadable_record_finds_nothing_and_hides_nothing() -> None:

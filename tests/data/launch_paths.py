@@ -42,6 +42,14 @@ def create_launch_template_version(
     )
 
 
+def template_tags(*, name: str = "web", version: int = 1) -> dict[str, str]:
+    """Returns the tags that EC2 gives to what is launched from a version of a template."""
+    return {
+        "aws:ec2launchtemplate:id": derived_id("lt", name),
+        "aws:ec2launchtemplate:version": str(version),
+    }
+
+
 def create_fleet(
     *, image_ids: Sequence[str] = (IMAGE_ID,), name: str = "web", **call: Unpack[Call]
 ) -> Record:

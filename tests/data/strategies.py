@@ -1,13 +1,19 @@
 """Hypothesis strategies over an alphabet so small that pairs, ties and repeats really happen."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from tests.data import agents, identities
+from tests.data.launch_paths import (
+    create_launch_template,
+    create_launch_template_version,
+    template_tags,
+)
 from tests.data.records import (
     NINE_O_CLOCK,
     UNAUTHORIZED,
@@ -62,6 +68,15 @@ def record_sets(*, max_records: int = 10) -> SearchStrategy[list[Record]]:
     few records have none. At most `max_records` records are different, 16 at the very most.
     """
     return _record_sets(max_records)
+
+
+def template_sets(*, max_records: int = 8) -> SearchStrategy[list[Record]]:
+    """Draws searches, launch templates that pin an image after them, and launches from these.
+
+    Launches from a template are by services and roles that searched for nothing, or by who did.
+    A few records come in two copies that say different things under one event id.
+    """
+    return _template_sets(max_records)
 
 
 def encodings(record: Record) -> SearchStrategy[bytes]:
@@ -142,6 +157,86 @@ def _record_sets(draw: DrawFn, max_records: int) -> list[Record]:
     different = list(made.values())
     repeats = draw(st.lists(st.sampled_from(different), max_size=3)) if different else []
     return draw(st.permutations(different + repeats))
+
+
+@st.composite
+def _template_sets(draw: DrawFn, max_records: int) -> list[Record]:
+    account = draw(st.sampled_from(ACCOUNTS))
+    searcher = identities.assumed_role(account, "ci", session="one")
+    other_session = identities.assumed_role(account, "ci", session="two")
+    scaling = identities.service_linked_role(
+        account, "AWSServiceRoleForAutoScaling", service="autoscaling.amazonaws.com"
+    )
+    fleet = identities.aws_service("ec2fleet.amazonaws.com")
+    makers = (_searched, _searched, _pinned, _pinned, _started, _started, _started)
+    regions = (REGIONS[0],) if draw(st.integers(0, 3)) else REGIONS
+    asked = draw(st.lists(st.sampled_from(_UNSAFE), min_size=1, max_size=2))
+    made: list[Record] = []
+    # Each of the three kinds once at least, or hardly any would make an occurrence.
+    chosen = [_searched, _pinned, _started]
+    chosen += draw(st.lists(st.sampled_from(makers), max_size=max_records - len(chosen)))
+    for number, make in enumerate(chosen):
+        cast = (
+            (scaling, fleet, searcher) if make is _started else (searcher, searcher, other_session)
+        )
+        caller: Caller = {
+            "identity": draw(st.sampled_from(cast)),
+            "account": account,
+            "user_agent": draw(st.sampled_from((agents.TERRAFORM, agents.PACKER))),
+            "region": draw(st.sampled_from(regions)),
+            "at": NINE_O_CLOCK + timedelta(seconds=draw(st.sampled_from(_TEMPLATE_OFFSETS[make]))),
+            "event_id": EVENT_IDS[number],
+        }
+        whole = make(draw, caller, asked)
+        made.append(whole)
+        if draw(st.integers(0, 5)) == 0:
+            made.append(_copied(draw, whole))
+    return draw(st.permutations(made))
+
+
+def _searched(draw: DrawFn, caller: Caller, asked: list[Search]) -> Record:
+    search: Search = {**draw(st.sampled_from(asked)), **caller}
+    return describe_images(**search)
+
+
+def _pinned(draw: DrawFn, caller: Caller, _asked: list[Search]) -> Record:
+    image_id = draw(st.sampled_from((*IMAGES, None, "resolve:ssm:/golden/web")))
+    name = draw(st.sampled_from(("web", "web", "web", "db")))
+    if draw(st.booleans()):
+        return create_launch_template(image_id=image_id, name=name, **caller)
+    # One that is made before version 1 never was, and the laws hold all the same.
+    version = draw(st.sampled_from((1, 1, 2)))
+    return create_launch_template_version(image_id=image_id, name=name, version=version, **caller)
+
+
+def _started(draw: DrawFn, caller: Caller, _asked: list[Search]) -> Record:
+    tags = template_tags(
+        name=draw(st.sampled_from(("web", "web", "web", "db"))),
+        version=draw(st.sampled_from((1, 1, 1, 2))),
+    )
+    launched = draw(st.sampled_from(IMAGES))
+    asked: Launch = {"image_id": None, "launched_image_id": launched, "tags": tags}
+    launch: Launch = {**asked, **caller}
+    return run_instances(**launch)
+
+
+_UNSAFE: Final = (_ASKED[0], _ASKED[2], _ASKED[3])
+_Make: TypeAlias = Callable[[DrawFn, Caller, list[Search]], Record]
+_TEMPLATE_OFFSETS: Final[dict[_Make, tuple[int, ...]]] = {
+    _searched: (0, 0, 60),
+    _pinned: (1, 61, 61, 901),
+    _started: (1, 61, 901, 7_776_000, 7_776_000),
+}
+
+
+def _copied(draw: DrawFn, whole: Record) -> Record:
+    """Returns a copy of a record that lost its response, its user agent, or the right time."""
+    lost: Record = draw(
+        st.sampled_from(
+            ({"responseElements": None}, {"userAgent": ""}, {"eventTime": "2026-03-02T09:01:00Z"})
+        )
+    )
+    return {**whole, **lost}
 
 
 @st.composite

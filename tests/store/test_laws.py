@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from amiguard_core.decode import decode_records
+from amiguard_core.events import LaunchPath
 from amiguard_core.findings import Finding
 from amiguard_core.pipeline import evaluate
 from amiguard_core.policy import CorrelateBy, Mode, Policy, RuleConfig
@@ -26,13 +27,14 @@ from amiguard_service.store.schema import metadata
 from amiguard_service.stored import StoredFinding
 from amiguard_service.tuned import RuleRevision
 from tests.data.shapes import Record, encode
-from tests.data.strategies import deliveries, record_sets
+from tests.data.strategies import deliveries, record_sets, template_sets
 from tests.store.values import batch, launch, origin, search
 
 POLICIES = (
     Policy(),
     Policy(rule=RuleConfig(mode=Mode.STRICT, correlate_by=CorrelateBy.ROLE)),
     Policy(rule=RuleConfig(window=timedelta(minutes=1))),
+    Policy(rule=RuleConfig(launch_paths=tuple(LaunchPath))),
 )
 
 
@@ -70,7 +72,15 @@ def summary_of_stored(engine: Engine, found: StoredFinding) -> tuple[object, ...
         found.first_launch_time,
         found.last_launch_time,
         [
-            (o.search_event_id, o.launch_event_id, o.gap, o.confidence, o.suppression, o.image_ids)
+            (
+                o.search_event_id,
+                o.launch_event_id,
+                o.gap,
+                o.confidence,
+                o.suppression,
+                o.image_ids,
+                o.pin,
+            )
             for o in occurrences
         ],
     )
@@ -96,6 +106,7 @@ def summary_of_core(found: Finding) -> tuple[object, ...]:
                 o.confidence,
                 o.suppression,
                 o.launch.image_ids,
+                o.pin,
             )
             for o in found.occurrences
         ],
@@ -126,17 +137,20 @@ def assert_law_2(engine: Engine, policy: Policy, records: list[bytes]) -> None:
 
 
 @pytest.mark.category("laws")
-@pytest.mark.parametrize("policy", POLICIES, ids=["default", "strict by role", "1 min"])
+@pytest.mark.parametrize(
+    "policy", POLICIES, ids=["default", "strict by role", "1 min", "every path"]
+)
 def test_store_equals_the_core_however_records_arrive(engine: Engine, policy: Policy) -> None:
     """Any order, form, split and repetition of a set of records leaves the same findings."""
 
     @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-    @given(data=st.data(), records=record_sets())
+    @given(data=st.data(), records=record_sets() | template_sets())
     def law(data: st.DataObject, records: list[Record]) -> None:
         clear(engine)
         put_policy(engine, policy)
         for arrived in data.draw(deliveries(records)):
-            engine.commit([Batch(decode_records(arrived), source="tests")])
+            decoded = decode_records(arrived, launch_paths=LaunchPath)
+            engine.commit([Batch(decoded, source="tests")])
         assert_law_2(engine, policy, [encode(record) for record in records])
 
     law()

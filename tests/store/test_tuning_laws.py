@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from amiguard_core.decode import decode_records
+from amiguard_core.events import LaunchPath
 from amiguard_core.pipeline import evaluate
 from amiguard_core.policy import CorrelateBy, EntryKind, KnownImage, Mode, RuleConfig
 from amiguard_service.engine import Batch, Engine
@@ -21,7 +22,14 @@ from amiguard_service.policies import load
 from amiguard_service.stored import StoredFinding
 from amiguard_service.tuning import EntryDraft, Guard
 from tests.data.shapes import Record
-from tests.data.strategies import ACCOUNTS, IMAGES, REGIONS, deliveries, record_sets
+from tests.data.strategies import (
+    ACCOUNTS,
+    IMAGES,
+    REGIONS,
+    deliveries,
+    record_sets,
+    template_sets,
+)
 from tests.store.test_laws import clear, summary_of_core, summary_of_stored
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -41,6 +49,8 @@ RULES = (
     {"correlate_by": CorrelateBy.ROLE},
     {"correlate_by": CorrelateBy.PRINCIPAL},
     {"public_patterns": ("acme-base-*",)},
+    {"launch_paths": (LaunchPath.RUN_INSTANCES,)},
+    {"launch_paths": tuple(LaunchPath)},
 )
 
 
@@ -139,7 +149,7 @@ def test_store_equals_the_core_whatever_an_operator_does(engine: Engine, clock: 
     """After every batch and every change the store holds what the policy makes of all records."""
 
     @settings(max_examples=40, suppress_health_check=list(HealthCheck))
-    @given(data=st.data(), records=record_sets())
+    @given(data=st.data(), records=record_sets() | template_sets())
     def law(data: st.DataObject, records: list[Record]) -> None:
         clear(engine)
         clock.now = START
@@ -147,7 +157,8 @@ def test_store_equals_the_core_whatever_an_operator_does(engine: Engine, clock: 
         images: dict[tuple[str, str], KnownImage] = {}
         for number, batch in enumerate(data.draw(deliveries(records))):
             arrived += batch
-            engine.commit([Batch(decode_records(batch), source="tests")])
+            decoded = decode_records(batch, launch_paths=LaunchPath)
+            engine.commit([Batch(decoded, source="tests")])
             for move in data.draw(st.lists(operator_moves(), max_size=2)):
                 make_move(engine, clock, move, number)
                 if move[0] == "image" and isinstance(move[1], KnownImage):

@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from amiguard_service.store.retention import delete_by_key, literal_limit
 from amiguard_service.store.schema import (
@@ -16,10 +26,18 @@ from amiguard_service.store.schema import (
     finding_patterns,
     findings,
     occurrences,
+    pinned_templates,
 )
 from amiguard_service.store.tuning_schema import retired_occurrences
 
-_CHILDREN = (finding_history, finding_images, finding_labels, finding_patterns, occurrences)
+_CHILDREN = (
+    finding_history,
+    finding_images,
+    finding_labels,
+    finding_patterns,
+    occurrences,
+    pinned_templates,
+)
 """What goes with a finding. Retired occurrences go before, because its row does not count them."""
 
 
@@ -124,6 +142,9 @@ def _shorten(connection: Connection, finding: DueFinding, count: int) -> None:
         .limit(literal_limit(count))
     ).all()
     delete_by_key(connection, occurrences, [row[:-1] for row in oldest])
+    connection.execute(
+        _DELETE_PIN, [{f"key_{n}": value for n, value in enumerate(row[:-1])} for row in oldest]
+    )
     first = select(func.min(table.launch_time)).where(*_of(occurrences, finding)).scalar_subquery()
     row = findings.c
     connection.execute(
@@ -136,6 +157,13 @@ def _shorten(connection: Connection, finding: DueFinding, count: int) -> None:
             first_launch_time=first,
         )
     )
+
+
+_DELETE_PIN = delete(pinned_templates).where(
+    pinned_templates.c.account_id == bindparam("key_0"),
+    pinned_templates.c.finding_id == bindparam("key_1"),
+    pinned_templates.c.pin_event_id == bindparam("key_2"),
+)
 
 
 def _of(table: Table, finding: DueFinding) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

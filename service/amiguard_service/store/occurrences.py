@@ -74,9 +74,9 @@ def fetch_occurrences(
 
 def _occurrence(row: Row[Any]) -> Occurrence:
     """Returns an occurrence with the confidence it was stored with."""
-    return replace(
-        occur(_decode_search(row.search), _decode_launch(row.launch)), confidence=row.confidence
-    )
+    pin = None if row.pin is None else _decode_launch(row.pin)
+    made = occur(_decode_search(row.search), _decode_launch(row.launch), pin=pin)
+    return replace(made, confidence=row.confidence)
 
 
 def write_changes(connection: Connection, changes: Sequence[Change]) -> None:
@@ -212,6 +212,7 @@ def _values(occurrence: Occurrence) -> dict[str, Any]:
         "suppression": occurrence.suppression,
         "search": msgspec.json.encode(search),
         "launch": msgspec.json.encode(launch),
+        "pin": None if occurrence.pin is None else msgspec.json.encode(occurrence.pin),
     }
 
 
@@ -231,6 +232,7 @@ def _stored(row: Row[Any]) -> StoredOccurrence:
         launch_path=launch.path,
         confidence=row.confidence,
         suppression=row.suppression,
+        pin=None if row.pin is None else _decode_launch(row.pin),
     )
 
 

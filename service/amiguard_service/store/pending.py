@@ -22,13 +22,15 @@ _decode_launch = msgspec.json.Decoder(Launch).decode
 
 
 class WaitingKind(IntEnum):
-    """What a waiting record can do. Only candidates and launches are ever looked for."""
+    """What a waiting record can do. Safe searches are never looked for."""
 
     SAFE_SEARCH = 0
     """No policy makes it unsafe."""
     CANDIDATE_SEARCH = 1
     """Some policy makes it unsafe, be it the present one or not."""
     LAUNCH = 2
+    PIN = 3
+    """A launch that pins an image, in the lane of its template; in its own lane it is a LAUNCH."""
 
 
 class WaitingKey(NamedTuple):
@@ -138,7 +140,7 @@ def oldest_arrival(connection: Connection) -> datetime | None:
 
 
 def _decode(kind: int, body: bytes) -> Search | Launch:
-    if kind == WaitingKind.LAUNCH:
+    if kind in {WaitingKind.LAUNCH, WaitingKind.PIN}:
         return _decode_launch(body)
     return _decode_search(body)
 

@@ -82,8 +82,9 @@ waiting_records = Table(
     sqlite_with_rowid=False,
     postgresql_partition_by="HASH (account_id, lane)",
 )
-"""Searches and launches that may still find a partner. `body` is the core's value, `digest` a hash
-of it: where two copies of one event differ, both wait."""
+"""Searches and launches that may still find a partner. What makes a version of a launch template,
+and what is launched from one, waits in the lane of the template as well. `body` is the core's
+value, `digest` a hash of it: where two copies of one event differ, both wait."""
 
 occurrences = Table(
     "occurrences",
@@ -98,10 +99,28 @@ occurrences = Table(
     Column("suppression", Text),
     Column("search", LargeBinary, nullable=False),
     Column("launch", LargeBinary, nullable=False),
+    Column("pin", LargeBinary),
     Index("ix_occurrences_recency", "account_id", "finding_id", "launch_time", "launch_event_id"),
     sqlite_with_rowid=False,
 )
-"""Launches attributed to the latest unsafe search of a fingerprint, with both records' values."""
+"""Launches attributed to the latest unsafe search of a fingerprint, with both records' values, and
+that of the call that pinned the image where the launch was made from a launch template."""
+
+pinned_templates = Table(
+    "pinned_templates",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("finding_id", Text, primary_key=True),
+    Column("pin_event_id", Text, primary_key=True),
+    Column("pin_digest", Text, primary_key=True),
+    Column("template_id", Text, nullable=False),
+    Column("search", LargeBinary, nullable=False),
+    Column("pin", LargeBinary, nullable=False),
+    Index("ix_pinned_templates_template", "account_id", "template_id"),
+    sqlite_with_rowid=False,
+)
+"""What launches from a template follow, for as long as the finding is kept: each call that pinned
+an image, in each of its copies, with the latest unsafe search that it followed."""
 
 findings = Table(
     "findings",

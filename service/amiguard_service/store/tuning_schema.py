@@ -103,4 +103,4 @@ retired_occurrences = Table(
     sqlite_with_rowid=False,
 )
 """Occurrences that a change of policy took out of their findings, kept so that another change can
-bring them back."""
+bring them back. Their pins stay in `pinned_templates`."""
