@@ -14,6 +14,7 @@ from amiguard_client.values import (
     ImageSearch,
     Likelihood,
     Occurrence,
+    PinnedTemplate,
     Remediation,
     ScoreStep,
     SearchFilter,
@@ -80,6 +81,19 @@ def occurrence_of(message: wire.Occurrence) -> Occurrence:
         launch_path=message.launch_path,
         suppression=message.suppression or None,
         client=message.client,
+        pinned_template=_template_of(message),
+    )
+
+
+def _template_of(message: wire.Occurrence) -> PinnedTemplate | None:
+    if not message.HasField("pinned_template"):
+        return None
+    given = message.pinned_template
+    return PinnedTemplate(
+        template_id=given.template_id,
+        version=given.version,
+        pin=_reference_of(given.pin),
+        launch_path=given.launch_path,
     )
 
 

@@ -91,6 +91,16 @@ def _occurrence_message(occurrence: Occurrence) -> wire.Occurrence:
         client=occurrence.client,
     )
     message.gap.FromTimedelta(occurrence.gap)
+    template = occurrence.pinned_template
+    if template is not None:
+        message.pinned_template.CopyFrom(
+            wire.PinnedTemplate(
+                template_id=template.template_id,
+                version=template.version,
+                pin=_reference_message(template.pin),
+                launch_path=template.launch_path,
+            )
+        )
     return message
 
 

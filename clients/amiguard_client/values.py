@@ -73,12 +73,26 @@ class EventReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedTemplate:
+    """A version of a launch template, and the call that pinned an image into it.
+
+    `launch_path` is the API of that call.
+    """
+
+    template_id: str
+    version: str
+    pin: EventReference
+    launch_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Occurrence:
     """One launch that followed the search, attributed to the latest search that matches.
 
     `image_ids` is empty where the record names none. `launch_path` is the API that consumed the
     image. `suppression` says why the rule sets it aside, if it does; `client` is the program that
-    searched.
+    searched. `pinned_template` is set where the launch was made from a launch template into which
+    the finding's actor had pinned an image; `gap` is then from the search to that call.
     """
 
     search: EventReference
@@ -93,6 +107,7 @@ class Occurrence:
     launch_path: str
     suppression: str | None
     client: str
+    pinned_template: PinnedTemplate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from amiguard.v1 import error_reason_pb2, finding_pb2, ingest_service_pb2
 from amiguard_core.decode import Rejection
-from amiguard_core.events import SearchFilter, SearchRequest
+from amiguard_core.events import Launch, SearchFilter, SearchRequest
 from amiguard_core.findings import ScoreStep
 from amiguard_core.judge import NAME_FILTER
 from amiguard_core.remediation import remediate
@@ -85,7 +85,7 @@ def occurrence_message(occurrence: StoredOccurrence) -> finding_pb2.Occurrence:
     """Returns one occurrence."""
     gap = Duration()
     gap.FromTimedelta(occurrence.gap)
-    return finding_pb2.Occurrence(
+    message = finding_pb2.Occurrence(
         search=finding_pb2.EventReference(
             event_id=occurrence.search_event_id, event_time=_timestamp(occurrence.search_time)
         ),
@@ -102,6 +102,21 @@ def occurrence_message(occurrence: StoredOccurrence) -> finding_pb2.Occurrence:
         launch_path=occurrence.launch_path,
         suppression=occurrence.suppression or "",
         client=occurrence.client,
+    )
+    if occurrence.pin is not None:
+        message.pinned_template.CopyFrom(_pinned_message(occurrence.pin))
+    return message
+
+
+def _pinned_message(pin: Launch) -> finding_pb2.PinnedTemplate:
+    assert pin.template is not None  # noqa: S101 - a pin made a version of a template
+    return finding_pb2.PinnedTemplate(
+        template_id=pin.template.template_id,
+        version=pin.template.version,
+        pin=finding_pb2.EventReference(
+            event_id=pin.origin.event_id, event_time=_timestamp(pin.origin.event_time)
+        ),
+        launch_path=pin.path,
     )
 
 

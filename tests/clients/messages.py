@@ -20,6 +20,15 @@ OCCURRENCE = {
     "suppression": "PACKER_PREVALIDATION",
     "client": "terraform",
 }
+PINNED_OCCURRENCE = OCCURRENCE | {
+    "gap": "30s",
+    "pinned_template": {
+        "template_id": "lt-1",
+        "version": "2",
+        "pin": {"event_id": "t1", "event_time": "2026-03-01T10:00:30Z"},
+        "launch_path": "CreateLaunchTemplateVersion",
+    },
+}
 FINDING = {
     "name": "findings/00ff",
     "state": "STATE_CLOSED",
@@ -75,5 +84,10 @@ def finding_message() -> finding_pb2.Finding:
 
 
 def occurrence_message() -> finding_pb2.Occurrence:
-    """Returns an occurrence with every field set."""
+    """Returns an occurrence of a launch that followed its search itself."""
     return json_format.ParseDict(OCCURRENCE, finding_pb2.Occurrence())
+
+
+def pinned_occurrence_message() -> finding_pb2.Occurrence:
+    """Returns an occurrence of a launch from a template, with every field set."""
+    return json_format.ParseDict(PINNED_OCCURRENCE, finding_pb2.Occurrence())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,12 +18,17 @@ from amiguard_client import (
     Likelihood,
     NotFoundError,
     Occurrence,
+    PinnedTemplate,
     Remediation,
     ScoreStep,
     SearchFilter,
     State,
 )
-from tests.clients.messages import finding_message, occurrence_message
+from tests.clients.messages import (
+    finding_message,
+    occurrence_message,
+    pinned_occurrence_message,
+)
 from tests.clients.scripted_server import ScriptedServer
 
 TIME = datetime(2026, 3, 1, 10, 0, 0, tzinfo=UTC)
@@ -102,11 +107,27 @@ def occurrence() -> Occurrence:
     )
 
 
+def test_launch_from_a_template_is_read_in_full(server: ScriptedServer, client: Client) -> None:
+    """The template and the call that pinned an image into it are there."""
+    server.findings.occurrences = [pinned_occurrence_message()]
+
+    (found,) = client.list_occurrences("f")
+
+    pinned = PinnedTemplate(
+        template_id="lt-1",
+        version="2",
+        pin=EventReference(event_id="t1", event_time=TIME + timedelta(seconds=30)),
+        launch_path="CreateLaunchTemplateVersion",
+    )
+    assert found == replace(occurrence(), gap=timedelta(seconds=30), pinned_template=pinned)
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
         (Finding, finding_pb2.Finding),
         (Occurrence, finding_pb2.Occurrence),
+        (PinnedTemplate, finding_pb2.PinnedTemplate),
         (ImageSearch, finding_pb2.ImageSearch),
         (SearchFilter, finding_pb2.SearchFilter),
         (EventReference, finding_pb2.EventReference),

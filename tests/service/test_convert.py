@@ -8,7 +8,14 @@ import pytest
 from msgspec import structs
 
 from amiguard.v1.finding_pb2 import Finding
-from amiguard_core.events import SearchFilter, SearchRequest
+from amiguard_core.events import (
+    Launch,
+    LaunchPath,
+    Origin,
+    SearchFilter,
+    SearchRequest,
+    TemplateVersion,
+)
 from amiguard_core.findings import FindingKey, ScoreStep
 from amiguard_core.remediation import remediate
 from amiguard_service.convert import (
@@ -199,6 +206,25 @@ def test_every_field_of_an_occurrence_gets_there() -> None:
         message.confidence,
         message.suppression,
     ) == ("boto3", "RunInstances", 75, "PACKER_PREVALIDATION")
+
+
+def test_launch_from_a_template_says_what_pinned_its_image() -> None:
+    """The template, its version and the call that made it; the gap is up to that call."""
+    pinned_at = OCCURRENCE.search_time + timedelta(seconds=9)
+    pin = Launch(
+        Origin(event_id="pin-1", event_time=pinned_at, region="eu-west-1"),
+        path=LaunchPath.CREATE_LAUNCH_TEMPLATE,
+        template=TemplateVersion("lt-1", "3"),
+    )
+
+    message = occurrence_message(structs.replace(OCCURRENCE, pin=pin))
+
+    given = message.pinned_template
+    assert (given.template_id, given.version) == ("lt-1", "3")
+    assert (given.pin.event_id, given.pin.event_time.ToDatetime(tzinfo=UTC)) == ("pin-1", pinned_at)
+    assert (given.launch_path, message.launch_path) == ("CreateLaunchTemplate", "RunInstances")
+    assert message.gap.ToTimedelta() == timedelta(seconds=9)
+    assert not occurrence_message(OCCURRENCE).HasField("pinned_template")
 
 
 def test_instances_are_listed_up_to_a_bound() -> None:

@@ -84,6 +84,16 @@ def _occurrence(occurrence: Occurrence) -> wire.Occurrence:
         client=client_of(search.origin.user_agent),
     )
     message.gap.FromTimedelta(occurrence.gap)
+    pin = occurrence.pin
+    if pin is not None and pin.template is not None:
+        message.pinned_template.CopyFrom(
+            wire.PinnedTemplate(
+                template_id=pin.template.template_id,
+                version=pin.template.version,
+                pin=_reference(pin.origin),
+                launch_path=pin.path,
+            )
+        )
     return message
 
 

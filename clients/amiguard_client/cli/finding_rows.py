@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from amiguard.v1 import finding_pb2
-    from amiguard_client.values import Finding, ImageSearch, Occurrence
+    from amiguard_client.values import Finding, ImageSearch, Occurrence, PinnedTemplate
 
 _COLORS = {Likelihood.HIGH: "bold red", Likelihood.MEDIUM: "yellow", Likelihood.LOW: "green"}
 _SPARE = ("CONFIDENCE", "CLIENT", "ACTOR", "LAUNCHES", "LAST LAUNCH (UTC)", "SEARCHED", "REGION")
@@ -135,7 +135,7 @@ def occurrence_sheet(messages: Iterable[finding_pb2.Occurrence]) -> Sheet:
             time_text(occurrence.launch.event_time),
             gap_text(occurrence),
             str(occurrence.confidence),
-            occurrence.launch_path,
+            launched_by_text(occurrence),
             ", ".join(occurrence.image_ids),
             ", ".join(occurrence.instance_ids),
             occurrence.source_ip_address,
@@ -189,8 +189,20 @@ def time_text(time: datetime | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S") if time is not None else ""
 
 
+def launched_by_text(occurrence: Occurrence) -> str:
+    """Returns the call that launched, and from which template if from one that was pinned."""
+    template = occurrence.pinned_template
+    origin = f" from {template_text(template)}" if template else ""
+    return occurrence.launch_path + origin
+
+
+def template_text(template: PinnedTemplate) -> str:
+    """Returns the version of a launch template for people."""
+    return f"{template.template_id} version {template.version}"
+
+
 def gap_text(occurrence: Occurrence) -> str:
-    """Returns the time from search to launch."""
+    """Returns the time from the search to the launch, or to the pin where there is one."""
     return f"{occurrence.gap.total_seconds():g} s"
 
 

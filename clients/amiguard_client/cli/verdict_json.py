@@ -8,7 +8,7 @@ from amiguard_client.cli.verdicts import finding_name, gap_of
 from amiguard_core.clients import client_of
 
 if TYPE_CHECKING:
-    from amiguard_client.cli.verdicts import LaunchVerdict, Miss, SearchVerdict, Verdicts
+    from amiguard_client.cli.verdicts import LaunchVerdict, Miss, Pinned, SearchVerdict, Verdicts
     from amiguard_core.events import Launch, Origin, Search, SearchRequest
 
 
@@ -30,6 +30,7 @@ def _search_json(verdict: SearchVerdict) -> dict[str, Any]:
         "protections": verdict.judgement.protections,
         "reasons": verdict.judgement.reasons,
         "launches": [_pair_json(search, launch, launch.origin) for launch in verdict.launches],
+        "pinned": [_pinned_json(way, way.launch.origin) for way in verdict.pinned],
         "missed": [_miss_json(miss, miss.launch.origin) for miss in verdict.misses],
     }
 
@@ -41,7 +42,10 @@ def _launch_json(verdict: LaunchVerdict) -> dict[str, Any]:
         "launch_path": launch.path,
         "image_ids": launch.image_ids,
         "instance_ids": launch.instance_ids,
+        "template": launch.template
+        and {"template_id": launch.template.template_id, "version": launch.template.version},
         "searches": [_pair_json(search, launch, search.origin) for search in verdict.searches],
+        "pinned": [_pinned_json(way, way.search.origin) for way in verdict.pinned],
         "missed": [_miss_json(miss, miss.search.origin) for miss in verdict.misses],
     }
 
@@ -75,6 +79,14 @@ def _pair_json(search: Search, launch: Launch, other: Origin) -> dict[str, Any]:
         "event_id": other.event_id,
         "gap_seconds": gap_of(search, launch).total_seconds(),
         "finding": finding_name(search, launch),
+    }
+
+
+def _pinned_json(way: Pinned, other: Origin) -> dict[str, Any]:
+    return {
+        **_pair_json(way.search, way.pin, other),
+        "pin_event_id": way.pin.origin.event_id,
+        "pin_launch_path": way.pin.path,
     }
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from amiguard_client.cli.verdicts import LaunchVerdict, Miss, SearchVerdict, Verdicts
-    from amiguard_core.events import Origin, SearchRequest
+    from amiguard_core.events import Launch, Origin, SearchRequest
 
 _SAFE_BECAUSE = {
     "NOT_BY_NAME": "it does not search by name",
@@ -52,6 +52,10 @@ def _search_lines(verdict: SearchVerdict) -> Iterator[str]:
     for launch in verdict.launches:
         gap = seconds(gap_of(search, launch))
         yield f"  followed   by {launch.path} {launch.origin.event_id}, {gap} later"
+    for way in verdict.pinned:
+        launched = f"{way.launch.path} {way.launch.origin.event_id}"
+        made = f"{_template(way.pin)}, made by {way.pin.origin.event_id}"
+        yield f"  launched   {launched} from {made}"
     for miss in verdict.misses:
         yield f"  missed     {miss.launch.path} {miss.launch.origin.event_id}: {_causes(miss)}"
     if judgement.is_unsafe and not verdict.launches and not verdict.misses:
@@ -65,14 +69,26 @@ def _launch_lines(verdict: LaunchVerdict) -> Iterator[str]:
     yield f"  by         {launch.path}"
     if launch.image_ids:
         yield f"  images     {', '.join(launch.image_ids)}"
+    if launch.template:
+        yield f"  {'makes' if launch.is_pin else 'from':<11}{_template(launch)}"
     for search in verdict.searches:
         gap = seconds(gap_of(search, launch))
         name = finding_name(search, launch)
         yield f"  follows    search {search.origin.event_id} by {gap}: {name}"
+    for way in verdict.pinned:
+        gap = seconds(gap_of(way.search, way.pin))
+        name = finding_name(way.search, way.pin)
+        made = f"made by {way.pin.origin.event_id}, {gap} after search {way.search.origin.event_id}"
+        yield f"  follows    what pinned its image: {_template(way.pin)}, {made}: {name}"
     for miss in verdict.misses:
         yield f"  missed     search {miss.search.origin.event_id}: {_causes(miss)}"
-    if not verdict.searches and not verdict.misses:
+    if not verdict.searches and not verdict.pinned and not verdict.misses:
         yield "  follows    no search: there is no unsafe one in this input"
+
+
+def _template(launch: Launch) -> str:
+    template = launch.template
+    return f"{template.template_id} version {template.version}" if template else ""
 
 
 def _origin_lines(origin: Origin) -> Iterator[str]:

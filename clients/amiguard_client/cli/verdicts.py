@@ -10,7 +10,7 @@ from enum import StrEnum
 from heapq import nsmallest
 from typing import TYPE_CHECKING, TypeVar
 
-from amiguard_core.correlate import pair, unique
+from amiguard_core.correlate import pair, pair_pinned, unique
 from amiguard_core.events import Launch, Search
 from amiguard_core.judge import Judgement, judge
 from amiguard_core.pipeline import occur
@@ -64,21 +64,38 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """A launch from a launch template, and the call that pinned an image into it after a search."""
+
+    search: Search
+    pin: Launch
+    launch: Launch
+
+
+@dataclass(frozen=True, slots=True)
 class SearchVerdict:
-    """A search, how it is judged, the launches that follow it, else the nearest that do not."""
+    """A search, how it is judged, the launches that follow it, else the nearest that do not.
+
+    `pinned` are the launches from templates into which one of these pinned an image.
+    """
 
     search: Search
     judgement: Judgement
     launches: tuple[Launch, ...]
+    pinned: tuple[Pinned, ...]
     misses: tuple[Miss, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchVerdict:
-    """A launch, the searches it follows, else the nearest unsafe ones that it does not."""
+    """A launch, the searches it follows, else the nearest unsafe ones that it does not.
+
+    `pinned` are the ways in which it follows one through a launch template.
+    """
 
     launch: Launch
     searches: tuple[Search, ...]
+    pinned: tuple[Pinned, ...]
     misses: tuple[Miss, ...]
 
 
@@ -97,9 +114,14 @@ def explain(searches: Iterable[Search], launches: Iterable[Launch], policy: Poli
     own_launches.sort(key=_in_time)
     launches_of: defaultdict[object, list[Launch]] = defaultdict(list)
     searches_of: defaultdict[object, list[Search]] = defaultdict(list)
-    for search, launch in pair(own_searches, own_launches, policy):
+    pairs = list(pair(own_searches, own_launches, policy))
+    for search, launch in pairs:
         launches_of[search].append(launch)
         searches_of[launch].append(search)
+    pinned_of: defaultdict[object, list[Pinned]] = defaultdict(list)
+    for search, pin, launch in pair_pinned(pairs, own_launches, policy):
+        pinned_of[search].append(Pinned(search, pin, launch))
+        pinned_of[launch].append(Pinned(search, pin, launch))
     judged = [(search, _judge(search, policy)) for search in own_searches]
     unsafe = [search for search, judgement in judged if judgement.is_unsafe]
     return Verdicts(
@@ -108,6 +130,7 @@ def explain(searches: Iterable[Search], launches: Iterable[Launch], policy: Poli
                 search,
                 judgement,
                 launches=tuple(launches_of[search]),
+                pinned=tuple(pinned_of[search]),
                 misses=_nearest(
                     Miss(search, launch, obstacles(search, launch, policy))
                     for launch in _neighbours(search, own_launches)
@@ -121,8 +144,9 @@ def explain(searches: Iterable[Search], launches: Iterable[Launch], policy: Poli
             LaunchVerdict(
                 launch,
                 searches=tuple(searches_of[launch]),
+                pinned=tuple(pinned_of[launch]),
                 misses=()
-                if searches_of[launch]
+                if searches_of[launch] or pinned_of[launch]
                 else _nearest(
                     Miss(search, launch, obstacles(search, launch, policy))
                     for search in _neighbours(launch, unsafe)
@@ -139,7 +163,10 @@ def gap_of(search: Search, launch: Launch) -> timedelta:
 
 
 def finding_name(search: Search, launch: Launch) -> str:
-    """Returns the name of the finding that a search and a launch that follows it belong to."""
+    """Returns the name of the finding that a search and a launch that follows it belong to.
+
+    A launch from a template belongs to the finding of the call that pinned its image.
+    """
     return f"findings/{occur(search, launch).key.finding_id()}"
 
 

@@ -8,7 +8,13 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from amiguard_client.cli.finding_rows import gap_text, likelihood_cell, time_text
+from amiguard_client.cli.finding_rows import (
+    gap_text,
+    launched_by_text,
+    likelihood_cell,
+    template_text,
+    time_text,
+)
 from amiguard_client.cli.safe import safe, safe_block
 from amiguard_client.cli.sheets import Sheet, cell_of, grid_of
 
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
         Finding,
         ImageSearch,
         Occurrence,
+        PinnedTemplate,
         Remediation,
         ScoreStep,
     )
@@ -118,8 +125,10 @@ def _launches_title(finding: Finding) -> str:
 def _timeline(occurrences: Iterable[Occurrence]) -> RenderableType:
     rows: list[tuple[str, Text]] = []
     for occurrence in occurrences:
+        template = occurrence.pinned_template
+        after = "" if template else f" {gap_text(occurrence)} after the search"
         details = [
-            f"{occurrence.launch_path} {gap_text(occurrence)} after the search",
+            launched_by_text(occurrence) + after,
             ", ".join(occurrence.image_ids) or "no image id recorded",
             ", ".join(occurrence.instance_ids),
             f"confidence {occurrence.confidence}",
@@ -127,17 +136,27 @@ def _timeline(occurrences: Iterable[Occurrence]) -> RenderableType:
             f"event {occurrence.launch.event_id}",
         ]
         caller = [
-            f"by {occurrence.principal_arn}",
+            f"by {occurrence.principal_arn or 'nobody that the record names'}",
             f"from {occurrence.source_ip_address}" if occurrence.source_ip_address else "",
         ]
         search = f"DescribeImages; event {occurrence.search.event_id}"
         agent = f"with {occurrence.user_agent}" if occurrence.user_agent else ""
         rows += [
             (time_text(occurrence.launch.event_time), _phrase(details)),
+            *([_pin_row(occurrence, template)] if template else []),
             (time_text(occurrence.search.event_time), cell_of(search)),
             *(("", _phrase([text])) for text in (" ".join(filter(None, caller)), agent) if text),
         ]
     return grid_of(rows)
+
+
+def _pin_row(occurrence: Occurrence, template: PinnedTemplate) -> tuple[str, Text]:
+    details = [
+        f"{template.launch_path} {gap_text(occurrence)} after the search",
+        f"made {template_text(template)}",
+        f"event {template.pin.event_id}",
+    ]
+    return time_text(template.pin.event_time), _phrase(details)
 
 
 def _phrase(parts: Iterable[str]) -> Text:

@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.clients.cli.command_line import run, run_program
+from tests.data.identities import aws_service
+from tests.data.launch_paths import create_launch_template, template_tags
 from tests.data.log_files import log_content
-from tests.data.records import NINE_O_CLOCK, UNAUTHORIZED, describe_images, run_instances
+from tests.data.records import (
+    ACCOUNT,
+    NINE_O_CLOCK,
+    UNAUTHORIZED,
+    describe_images,
+    run_instances,
+)
 from tests.data.shapes import Record, encode
 
 
@@ -121,3 +129,42 @@ def test_records_cannot_command_the_terminal(tmp_path: Path) -> None:
     result = run("explain", path)
 
     assert r"filter name = \x1b[2J[red]" in result.stdout
+
+
+def test_launch_from_a_pinned_template_is_told_with_its_pin(tmp_path: Path) -> None:
+    """Text and JSON say which template, what made it, and after which search."""
+    searched = describe_images(filters={"name": ["acme-*"]}, event_id="search")
+    later, much_later = (NINE_O_CLOCK + timedelta(days=days, seconds=30) for days in (0, 60))
+    tags = template_tags()
+    path = write(
+        tmp_path,
+        searched,
+        create_launch_template(at=later, event_id="pin"),
+        run_instances(
+            identity=aws_service("ec2fleet.amazonaws.com"),
+            account=ACCOUNT,
+            at=much_later,
+            tags=tags,
+            event_id="launch",
+        ),
+    )
+    paths = ("--launch-path", "RunInstances", "--launch-path", "CreateLaunchTemplate")
+
+    text = run("explain", path, *paths).stdout
+    told = json.loads(run("explain", path, *paths, "-o", "json").stdout)
+
+    version = f"{tags['aws:ec2launchtemplate:id']} version 1"
+    for expected in (
+        "followed   by CreateLaunchTemplate pin, 30 s later",
+        f"launched   RunInstances launch from {version}, made by pin",
+        f"makes      {version}",
+        f"from       {version}",
+        f"follows    what pinned its image: {version}, made by pin, 30 s after search search: find",
+    ):
+        assert expected in text
+    assert "missed" not in text
+    (search,), (_, launch) = told["searches"], told["launches"]
+    (way,), (of_search,) = launch["pinned"], search["pinned"]
+    assert (way["event_id"], of_search["event_id"]) == ("search", "launch")
+    assert way["pin_event_id"] == of_search["pin_event_id"] == "pin"
+    assert way["finding"] == of_search["finding"] == search["launches"][0]["finding"]

@@ -10,7 +10,13 @@ from google.protobuf import json_format
 
 from amiguard.v1 import finding_pb2, finding_service_pb2
 from tests.clients.cli.command_line import run
-from tests.clients.messages import FINDING, OCCURRENCE, finding_message, occurrence_message
+from tests.clients.messages import (
+    FINDING,
+    OCCURRENCE,
+    finding_message,
+    occurrence_message,
+    pinned_occurrence_message,
+)
 from tests.clients.scripted_server import ScriptedServer, reason, status
 
 
@@ -205,3 +211,24 @@ def test_filter_error_points_at_the_place(server: ScriptedServer) -> None:
 
     assert result.exit_code == 1
     assert result.stderr.splitlines()[:2] == ["  state = ", "          ^"]
+
+
+def test_launch_from_a_template_is_told_with_what_pinned_its_image(server: ScriptedServer) -> None:
+    """The launch, the call that pinned the image and the search, each with its time and event."""
+    pinned = pinned_occurrence_message()
+    pinned.principal_arn = ""
+    del server.findings.findings[0].recent_occurrences[:]
+    server.findings.findings[0].recent_occurrences.append(pinned)
+    server.findings.occurrences = [pinned]
+
+    detail = run("--server", server.target, "findings", "get", f"{0:032x}").stdout
+    listed = run("--server", server.target, "findings", "occurrences", f"{0:032x}").stdout
+
+    for expected in (
+        "2026-03-01 10:00:42  RunInstances from lt-1 version 2; ami-1",
+        "2026-03-01 10:00:30  CreateLaunchTemplateVersion 30 s after the search; made lt-1 ver",
+        "2026-03-01 10:00:00  DescribeImages; event s1",
+        "by nobody that the record names",
+    ):
+        assert expected in detail
+    assert "RunInstances from lt-1 version 2" in listed
