@@ -174,13 +174,15 @@ def _read_template(
 
 
 def _tagged_template(instance: Node) -> TemplateVersion | None:
-    tags = {
-        tag.child("key").text(max_length=MAX_IDENTIFIER_LENGTH): tag.child("value")
+    # Only these two are looked into: an instance may have fifty tags.
+    found = {
+        tag.value["key"]: tag.child("value")
         for tag in instance.items("tagSet")
+        if isinstance(tag.value, dict) and tag.value.get("key") in _TEMPLATE_TAGS
     }
-    if not tags.keys() >= set(_TEMPLATE_TAGS):
+    if len(found) < len(_TEMPLATE_TAGS):
         return None
-    return _template_version(*(tags[key] for key in _TEMPLATE_TAGS))
+    return _template_version(*(found[key] for key in _TEMPLATE_TAGS))
 
 
 def _template_version(template_id: Node, version: Node) -> TemplateVersion | None:
