@@ -71,7 +71,8 @@ class Decoded:
     `record_count` counts the records that were read, whether the rule needs them or not. Of those,
     `failed_count` are searches and launches that AWS refused, `unidentified_count` searches and
     launches without a principal or an account, `omitted_count` searches whose parameters CloudTrail
-    left out.
+    left out. `other_launches` are by paths that do not count, of those that were asked for: to this
+    batch they are other records.
 
     `seen` tells where and when records were made that are neither searches nor launches; the
     `unseen_count` others were not looked into. All are seen that failed or came in an envelope. Of
@@ -82,6 +83,7 @@ class Decoded:
 
     searches: list[Search] = field(default_factory=list)
     launches: list[Launch] = field(default_factory=list)
+    other_launches: list[Launch] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     record_count: int = 0
     failed_count: int = 0
@@ -94,6 +96,11 @@ class Decoded:
     def relevant_count(self) -> int:
         """The searches and launches, repeats included."""
         return len(self.searches) + len(self.launches)
+
+    @property
+    def waiting_count(self) -> int:
+        """The records that may belong with others, if not now then under another policy."""
+        return self.relevant_count + len(self.other_launches)
 
     @property
     def unseen_count(self) -> int:
@@ -127,10 +134,14 @@ def decode_records(
     records: Sequence[bytes],
     *,
     launch_paths: Iterable[LaunchPath] = DEFAULT_LAUNCH_PATHS,
+    other_paths: Iterable[LaunchPath] = (),
     max_records: int = MAX_RECORDS,
 ) -> Decoded:
-    """Decodes inputs one by one; a bad one is rejected under its own index and fails no other."""
-    reader = _Reader(launch_paths, max_records)
+    """Decodes inputs one by one; a bad one is rejected under its own index and fails no other.
+
+    Launches by `other_paths` are kept apart, and passed by where they cannot be read.
+    """
+    reader = _Reader(launch_paths, other_paths, max_records)
     reader.read_all(list(records))
     return reader.decoded
 
@@ -139,13 +150,15 @@ def decode_log_file(
     text: bytes,
     *,
     launch_paths: Iterable[LaunchPath] = DEFAULT_LAUNCH_PATHS,
+    other_paths: Iterable[LaunchPath] = (),
     max_records: int = MAX_RECORDS,
 ) -> Decoded:
     """Decodes an inflated log file: `{"Records": [...]}`, one record a line, or one record.
 
-    A file that is no JSON at all, or holds more than `max_records`, is rejected whole.
+    A file that is no JSON at all, or holds more than `max_records`, is rejected whole. As for
+    `other_paths`, see `decode_records`.
     """
-    reader = _Reader(launch_paths, max_records)
+    reader = _Reader(launch_paths, other_paths, max_records)
     reader.read_log_file(text)
     return reader.decoded
 
@@ -153,9 +166,15 @@ def decode_log_file(
 class _Reader:
     """Fills one `Decoded`."""
 
-    def __init__(self, launch_paths: Iterable[LaunchPath], max_records: int) -> None:
-        paths = [path for path in LaunchPath if path in set(launch_paths)]
-        self._sources = {name: _SOURCES[name] for name in (_SEARCH_CALL, *paths)}
+    def __init__(
+        self,
+        launch_paths: Iterable[LaunchPath],
+        other_paths: Iterable[LaunchPath],
+        max_records: int,
+    ) -> None:
+        paths = frozenset(launch_paths)
+        self._others = frozenset(other_paths) - paths
+        self._sources = {name: _SOURCES[name] for name in (_SEARCH_CALL, *paths, *self._others)}
         self._max_records = max_records
         self.decoded = Decoded()
 
@@ -322,6 +341,9 @@ class _Reader:
     def _is_relevant(self, record: Node, name: str) -> bool:
         """Reads a call by this name; says whether it is a search or a launch."""
         decoded = self.decoded
+        if name in self._others:
+            self._read_other(record, LaunchPath(name))
+            return False
         if record.child("errorCode").text(max_length=_MAX_CALL_LENGTH) is not None:
             decoded.failed_count += 1
             return False
@@ -334,6 +356,16 @@ class _Reader:
         if origin.principal_arn is None or origin.account_id is None:
             decoded.unidentified_count += 1
         return True
+
+    def _read_other(self, record: Node, path: LaunchPath) -> None:
+        """Reads a launch that does not count; one that cannot be read is no business of ours."""
+        try:
+            if record.child("errorCode").text(max_length=_MAX_CALL_LENGTH) is not None:
+                return
+            launch = read_launch(record, read_origin(record, _read_event_id(record)), path)
+        except RecordMalformedError:
+            return
+        self.decoded.other_launches.append(launch)
 
     def _reject(self, raw: bytes, index: int, error: RecordMalformedError) -> None:
         rejection = Rejection(index=index, path=error.path, message=str(error), raw=raw)

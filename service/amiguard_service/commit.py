@@ -82,8 +82,12 @@ def commit(
         arrival_time=now,
     )
     known = intake.arrivals.keys() - fresh.keys()
-    identified = (record for record in arrived if record.origin.lane is not None)
-    tally = tally_of(identified, arrival_time=now, rule=policy.rule)
+    counted = (
+        arrival.record
+        for arrival in fresh.values()
+        if arrival.is_counted and arrival.record.origin.lane is not None
+    )
+    tally = tally_of(counted, arrival_time=now, rule=policy.rule)
     return intake.outcomes(known, _touched(intake, fresh, changes)), tally
 
 

@@ -57,7 +57,7 @@ class _Ticket:
     @property
     def item_count(self) -> int:
         """What the batch makes the store write."""
-        return self.batch.decoded.relevant_count + len(self.batch.decoded.rejections)
+        return self.batch.decoded.waiting_count + len(self.batch.decoded.rejections)
 
 
 class Committer:
@@ -90,7 +90,7 @@ class Committer:
         """Returns, as soon as the batch has its place in the queue, the future of its outcome."""
         outcome = asyncio.get_running_loop().create_future()
         decoded = batch.decoded
-        if not decoded.relevant_count and not decoded.rejections:
+        if not decoded.waiting_count and not decoded.rejections:
             self._store.note(batch)
             outcome.set_result(
                 Outcome(
@@ -188,7 +188,7 @@ class Committer:
 
 def _held_bytes(batch: Batch) -> int:
     rejections = batch.decoded.rejections
-    item_count = batch.decoded.relevant_count + len(rejections)
+    item_count = batch.decoded.waiting_count + len(rejections)
     return item_count * _ITEM_BYTES + sum(len(rejection.raw) for rejection in rejections)
 
 

@@ -38,12 +38,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One record as it will wait, under which keys, and the batch that brought it first."""
+    """One record as it will wait, under which keys, and the batch that brought it first.
+
+    `is_counted` says that it was a search or a launch by the policy it was decoded under.
+    """
 
     record: Search | Launch
     body: bytes
     batch_index: int
     keys: tuple[WaitingKey, ...]
+    is_counted: bool
 
 
 class Intake:
@@ -61,16 +65,18 @@ class Intake:
                 self._add(search, index)
             for launch in batch.decoded.launches:
                 self._add(launch, index)
+            for launch in batch.decoded.other_launches:
+                self._add(launch, index, is_counted=False)
 
-    def _add(self, record: Search | Launch, index: int) -> None:
+    def _add(self, record: Search | Launch, index: int, *, is_counted: bool = True) -> None:
         body = msgspec.json.encode(record)
         keys = waiting_keys(record, body)
         if not keys:
             return
         if keys[0] in self.arrivals:
-            self._repeats[index] += 1
+            self._repeats[index] += is_counted
         else:
-            self.arrivals[keys[0]] = Arrival(record, body, index, keys)
+            self.arrivals[keys[0]] = Arrival(record, body, index, keys, is_counted)
 
     @property
     def keys(self) -> list[WaitingKey]:
@@ -91,7 +97,8 @@ class Intake:
         """
         duplicates = self._repeats.copy()
         for key in stored:
-            duplicates[self.arrivals[key].batch_index] += 1
+            arrival = self.arrivals[key]
+            duplicates[arrival.batch_index] += arrival.is_counted
         return [
             Outcome(
                 accepted_count=batch.decoded.record_count,

@@ -59,6 +59,7 @@ class Unpacker:
                     return decode_records(
                         batch.records.records,
                         launch_paths=self._launch_paths(),
+                        other_paths=LaunchPath,
                         max_records=self._limits.max_records_per_batch,
                     )
             case "log_file":

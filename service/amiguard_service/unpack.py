@@ -24,7 +24,10 @@ _ISAL: Final = Codec(isal_zlib.decompressobj, cast("type[Exception]", isal_zlib.
 
 
 class Job(Struct, frozen=True, array_like=True):
-    """A payload and how to read it: the bytes of a log file, or records one by one."""
+    """A payload and how to read it: the bytes of a log file, or records one by one.
+
+    Launches by paths that do not count are read too: they may, once the policy changes.
+    """
 
     payload: bytes | list[bytes]
     launch_paths: tuple[LaunchPath, ...]
@@ -36,12 +39,20 @@ def unpack(job: Job) -> Decoded:
     """Returns what a payload holds. A log file that cannot be read is one rejection, at index 0."""
     if isinstance(job.payload, list):
         return decode_records(
-            job.payload, launch_paths=job.launch_paths, max_records=job.max_records
+            job.payload,
+            launch_paths=job.launch_paths,
+            other_paths=LaunchPath,
+            max_records=job.max_records,
         )
     try:
         text = inflate(job.payload, max_bytes=job.max_inflated_bytes, codec=_ISAL)
         _check_values(text, job.max_records)
-        return decode_log_file(text, launch_paths=job.launch_paths, max_records=job.max_records)
+        return decode_log_file(
+            text,
+            launch_paths=job.launch_paths,
+            other_paths=LaunchPath,
+            max_records=job.max_records,
+        )
     except RecordMalformedError as error:
         return rejected(job.payload, error)
     except MemoryError:

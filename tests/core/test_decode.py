@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from amiguard_core.decode import decode_records
+from amiguard_core.decode import decode_log_file, decode_records
 from amiguard_core.events import LaunchPath, TemplateVersion
 from tests.core.specimens import (
     ALL_PATHS,
@@ -357,6 +357,26 @@ class TestImagesOfALaunch:
         pins = launch.path is not LaunchPath.RUN_INSTANCES
         assert launch.is_pin == (version is not None and pins)
         assert launch.is_from_template == (version is not None and not pins)
+
+    def test_paths_that_do_not_count_are_kept_apart_when_asked_for(self) -> None:
+        """They are other records by every count; what cannot be read of them is passed by."""
+        failed = create_launch_template(error=UNAUTHORIZED)
+        given = [
+            *(run_instances(), create_launch_template(), create_fleet(), failed),
+            changed(create_launch_configuration(), "requestParameters", 5),
+            eventbridge(changed(request_spot_instances(), "eventTime", "soon")),
+        ]
+        raw = [encode(each) for each in given]
+        paths = [path for path in LaunchPath if path is not LaunchPath.CREATE_FLEET]
+
+        plain, apart = decode_records(raw), decode_records(raw, other_paths=paths)
+        file = decode_log_file(b'{"Records":[' + b",".join(raw) + b"]}", other_paths=paths)
+
+        assert apart.other_launches == [one_launch(create_launch_template())]
+        assert (apart.launches, counts(apart)) == (plain.launches, counts(plain))
+        assert apart.rejections == plain.rejections == []
+        assert file.other_launches == apart.other_launches
+        assert (apart.relevant_count, apart.waiting_count) == (1, 2)
 
     @pytest.mark.parametrize("lost", [None, {}, {"omitted": True}])
     def test_response_that_is_lost_leaves_no_template(self, lost: object) -> None:

@@ -16,6 +16,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from amiguard.v1 import tuning_service_pb2 as wire
+from amiguard.v1.finding_service_pb2 import GetFindingsRequest
 from amiguard_core.policy import EntryKind
 from amiguard_service.engine import Engine
 from amiguard_service.tuning import EntryDraft
@@ -66,6 +67,12 @@ def until(found: Callable[[], T]) -> T:
         if result:
             return result
     pytest.fail("nothing was found in time")
+
+
+def list_findings(running: Running) -> list[str]:
+    """Returns the names of the findings that are not set aside."""
+    response = running.findings.GetFindings(GetFindingsRequest(), timeout=TIMEOUT)
+    return [found.name for found in response.findings]
 
 
 def append(running: Running, word: str) -> None:
@@ -163,6 +170,23 @@ def test_settings_are_in_force_everywhere_soon(servers: Servers) -> None:
 
     assert before == []
     assert until(submit_pair)
+
+
+def test_what_came_before_a_path_counted_is_found_once_it_does(servers: Servers) -> None:
+    """A launch by any path waits, whatever counts where it arrives; it is told of as another."""
+    at = NINE_O_CLOCK
+    pair = [
+        encode(describe_images(at=at, filters={"name": ["acme-base-*"]})),
+        encode(create_launch_template(at=at + timedelta(seconds=10))),
+    ]
+
+    ack = submit(servers[1].channel, records(*pair))
+    again = submit(servers[1].channel, records(*pair))
+    update_rule(servers[0], launch_paths=["RunInstances", "CreateLaunchTemplate"])
+
+    assert (ack.accepted_count, ack.relevant_count, list(ack.finding_names)) == (2, 1, [])
+    assert again.duplicate_count == 1
+    assert until(lambda: list_findings(servers[1]))
 
 
 def test_entry_that_expires_is_out_of_force_everywhere_soon(

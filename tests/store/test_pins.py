@@ -385,7 +385,7 @@ def test_launches_from_templates_are_found_however_records_arrive(engine: Engine
         {"window": timedelta(minutes=15)},
     )
 
-    @settings(max_examples=80, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     @given(records=template_sets(), data=st.data())
     def law(records: list[Record], data: st.DataObject) -> None:
         clear(engine)
@@ -415,7 +415,7 @@ def test_launches_from_templates_are_found_however_records_arrive(engine: Engine
 @pytest.mark.parametrize("last", [0, 1, 2], ids=["the search", "the pin", "the launch"])
 def test_transactions_side_by_side_meet(pinning: Engine, other: Engine, last: int) -> None:
     """Of search, pin and launch, any two may come at once on two servers, the third before."""
-    rounds = 25
+    rounds = 15
     everything: list[Search | Launch] = []
     for number in range(rounds):
         person = f"arn:aws:iam::{ACCOUNT}:user/u{number}"
@@ -455,7 +455,7 @@ def test_transactions_side_by_side_meet(pinning: Engine, other: Engine, last: in
 @pytest.mark.category("concurrency")
 def test_launch_and_change_of_policy_side_by_side_meet(engine: Engine, other: Engine) -> None:
     """A launch that comes while a path is turned on is found, by itself or by the pass."""
-    for number in range(15):
+    for number in range(8):
         version = TemplateVersion(f"lt-{number}", "1")
         engine.commit([batch(search(origin("s")), pin(f"t{number}", made=version))])
         set_rule(engine, launch_paths=(LaunchPath.RUN_INSTANCES,))
