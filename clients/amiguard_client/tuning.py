@@ -273,11 +273,8 @@ class TuningClient:
         start_time: datetime | None = None,
         max_examples: int = 0,
     ) -> TuningPreview:
-        """Says what other settings would do, on top of those in force.
-
-        An empty list is none: what is in force stays.
-        """
-        config, _ = rule_message(
+        """Says what other settings would do, on top of those in force; an empty list clears."""
+        config, paths = rule_message(
             correlation_window=correlation_window,
             max_lateness=max_lateness,
             public_patterns=public_patterns,
@@ -286,6 +283,7 @@ class TuningClient:
             launch_paths=launch_paths,
         )
         request = wire.PreviewTuningRequest(rule_config=config, max_examples=max_examples)
+        request.update_mask.paths.extend(paths)
         return self._preview(request, start_time)
 
     def get_progress(self) -> TuningProgress:

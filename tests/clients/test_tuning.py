@@ -208,6 +208,10 @@ def test_changes_are_tried(live: Live, live_client: Client) -> None:
     deletion = tuning.preview_deletion("ours", start_time=EPOCH, max_examples=1)
     settings = tuning.preview_rule_config(correlation_window=timedelta(seconds=1), start_time=EPOCH)
     recent = tuning.preview_deletion("ours", start_time=datetime.now(UTC) + timedelta(days=1))
+    rule = tuning.get_rule_config()
+    tuning.update_rule_config(etag=rule.etag, public_patterns=["other-*"])
+    live.engine.passes.run(max_steps=100)
+    cleared = tuning.preview_rule_config(public_patterns=[], start_time=EPOCH)
 
     (example,) = entry.examples
     assert example.before is not None
@@ -216,8 +220,8 @@ def test_changes_are_tried(live: Live, live_client: Client) -> None:
     assert (example.after.name, example.after.likelihood_score) == (name, 10)
     assert [
         (p.evaluated_count, p.removed_count, p.rescored_count, p.added_count)
-        for p in (entry, elsewhere, deletion, settings, recent)
-    ] == [(2, 0, 1, 0), (2, 0, 1, 0), (2, 0, 1, 0), (2, 0, 0, 0), (0, 0, 0, 0)]
+        for p in (entry, elsewhere, deletion, settings, recent, cleared)
+    ] == [*[(2, 0, 1, 0)] * 3, (2, 0, 0, 0), (0, 0, 0, 0), (2, 0, 1, 0)]
     assert entry.evidence_start_time is not None
 
 

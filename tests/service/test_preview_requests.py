@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
@@ -145,10 +146,33 @@ def test_preview_looks_back_as_far_as_asked(engine: Engine, running: Running) ->
     assert (counts(at), counts(after)) == ((1, 0, 1, 0), (0, 0, 0, 0))
 
 
+def test_settings_named_by_the_mask_are_tried_though_they_are_not_set(
+    engine: Engine, running: Running
+) -> None:
+    """As in a change: what is named and not set is as it was at first, what is not named stays."""
+    occur(engine, name="acme-base-*")
+    update_rule(running, public_patterns=["acme-*"], correlation_window=HOUR)
+    engine.passes.run(max_steps=100)
+    cleared = wire.RuleConfig(correlation_window=Duration(seconds=1))
+
+    named = preview(running, rule_config=cleared, update_mask=FieldMask(paths=["public_patterns"]))
+    everything = preview(running, rule_config=cleared, update_mask=FieldMask(paths=["*"]))
+    as_it_is = preview(running, rule_config=wire.RuleConfig())
+
+    assert counts(named) == counts(everything) == (1, 0, 1, 0)
+    assert counts(as_it_is) == (1, 0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("values", "field"),
     [
         ({}, "change"),
+        ({"rule_config": wire.RuleConfig(), "update_mask": FieldMask(paths=["x"])}, "update_mask"),
+        ({"allowlist_entry": entry(), "update_mask": FieldMask(paths=["mode"])}, "update_mask"),
+        (
+            {"deleted_allowlist_entry": OURS, "update_mask": FieldMask(paths=["mode"])},
+            "update_mask",
+        ),
         ({"allowlist_entry": wire.AllowlistEntry()}, "allowlist_entry.subject"),
         ({"allowlist_entry": entry("*")}, "allowlist_entry.organization_pattern"),
         ({"allowlist_entry": entry(name="ours")}, "allowlist_entry.name"),

@@ -197,7 +197,9 @@ class _Attempt:
         )
         self._request.update_mask.paths.extend(self._changed)
         self._preview = wire.PreviewTuningRequest(
-            rule_config=self._request.rule_config, max_examples=example_count
+            rule_config=self._request.rule_config,
+            update_mask=self._request.update_mask,
+            max_examples=example_count,
         )
         if since is not None:
             self._preview.start_time.FromDatetime(since)
@@ -227,8 +229,6 @@ class _Attempt:
 
         is_talk = not is_dry_run or output == JSON
         tell_changes(texts_of(self._before), texts_of(self._wanted), is_talk=is_talk)
-        if "public_patterns" in self._changed and not self._wanted.public_patterns:
-            say("The preview cannot leave public patterns out: it is made with those there are.")
         preview = self._tuning.preview(self._preview)
         if is_dry_run and output == JSON:
             write_json(to_json(preview))

@@ -75,14 +75,15 @@ def test_set_changes_what_is_named_alone(live: Live) -> None:
 
 
 def test_public_patterns_can_be_cleared(live: Live) -> None:
-    """--no-public-patterns leaves those that are built in, and says what the preview cannot."""
+    """--no-public-patterns leaves those that are built in, and shows what that does."""
+    live.occur(1, "acme-base-*")
     put(live, "set", "--public-pattern", "acme-*")
 
     result = rules(live, "set", "--no-public-patterns", "--yes")
 
     assert in_force(live) == FIRST
     assert "~ public_patterns: acme-* -> none\n" in result.stderr
-    assert "The preview cannot leave public patterns out" in result.stderr
+    assert "1 would have another score" in result.stderr
 
 
 def test_change_is_shown_field_by_field_and_at_work(live: Live) -> None:
