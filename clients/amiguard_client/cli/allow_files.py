@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import zip_longest
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
@@ -25,11 +27,14 @@ from amiguard_client.cli.server import tuning_calls
 from amiguard_client.errors import AmiguardError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from amiguard.v1 import tuning_service_pb2 as wire
     from amiguard_client._tuning_calls import TuningCalls
     from amiguard_client.cli.entry_plans import Plan, Terms
 
-MAX_PREVIEWS = 20
-"""Changes of a plan that are tried on what is stored, one by one: each reads all of it."""
+PREVIEW_TIME = timedelta(seconds=30)
+"""How long changes of a plan are tried on what is stored, one by one: each reads all of it."""
 
 
 @click.command("export", short_help="Write the allowlist as a file.")
@@ -132,22 +137,40 @@ def apply_entries(
 
 
 def _show(tuning: TuningCalls, plan: Plan, output: str) -> None:
-    tried = [tuning.preview(change.preview_request()) for change in plan.changes[:MAX_PREVIEWS]]
+    tried = list(_try_in_time(tuning, plan))
+    untried_count = len(plan.changes) - len(tried)
     if output == JSON:
         changes = [change.to_plain() for change in plan.changes]
         for plain, preview in zip(changes, tried, strict=False):
             counts = to_json(preview)
             counts.pop("examples", None)
             plain["preview"] = counts
-        write_json({"changes": changes, "unlisted": list(plan.unlisted)})
+        write_json(
+            {
+                "changes": changes,
+                "unlisted": list(plan.unlisted),
+                "untried_count": untried_count,
+            }
+        )
         return
     for change, preview in zip_longest(plan.changes, tried):
         for line in change.lines():
             click.echo(line)
         if preview is not None:
             click.echo(f"    by itself: {short_text(preview)} of the last 7 days")
-    if len(plan.changes) > MAX_PREVIEWS:
-        say(f"Only the first {MAX_PREVIEWS} changes were tried on findings.")
+    if untried_count:
+        seconds = PREVIEW_TIME.total_seconds()
+        changes_text = count_text(len(plan.changes), "change")
+        say(f"The last {untried_count} of {changes_text} were not tried within {seconds:g} s.")
+
+
+def _try_in_time(tuning: TuningCalls, plan: Plan) -> Iterator[wire.PreviewTuningResponse]:
+    """Yields what each change would do by itself, until the time for that is over."""
+    deadline = monotonic() + PREVIEW_TIME.total_seconds()
+    for change in plan.changes:
+        if monotonic() >= deadline:
+            return
+        yield tuning.preview(change.preview_request())
 
 
 def _check(tuning: TuningCalls, plan: Plan, terms: Terms, *, last_hash: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import Result
 from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
+from amiguard_client.cli import allow_files
 from amiguard_client.cli.entries import Entry
 from amiguard_client.cli.entry_files import write_entries
 from tests.clients.cli.command_line import run, run_program
@@ -324,3 +326,25 @@ def test_export_as_json_is_the_list_of_the_contract(live: Live) -> None:
     listed = allow(live, "list", "--all", "-o", "json")
 
     assert json.loads(exported.stdout) == json.loads(listed.stdout)
+
+
+def test_every_change_is_tried_in_the_time_there_is(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are; those that were not got to are counted."""
+    wanted = [
+        f"- id: ours-{number:02}\n  organization_pattern: acme-{number}-*\n  justification: why\n"
+        for number in range(25)
+    ]
+    text = "entries:\n" + "".join(wanted)
+
+    whole = allow(live, "apply", "-f", "-", "--dry-run", stdin=text)
+    monkeypatch.setattr(allow_files, "PREVIEW_TIME", timedelta(0))
+    hurried = allow(live, "apply", "-f", "-", "--dry-run", stdin=text)
+    told = json.loads(allow(live, "apply", "-f", "-", "--dry-run", "-o", "json", stdin=text).stdout)
+
+    assert whole.stdout.count("by itself: ") == 25
+    assert "not tried" not in whole.stderr
+    assert "by itself" not in hurried.stdout
+    assert "The last 25 of 25 changes were not tried within 0 s.\n" in hurried.stderr
+    assert told["untried_count"] == len(told["changes"]) == 25
