@@ -28,7 +28,7 @@ VERSIONS: Final = (DEFAULT_VERSION, "1.6.0", "1.7.0", "1.8.0")
 
 _CLASS_UID: Final = 2004
 _CLASS_NAME: Final = "Detection Finding"
-_TITLE: Final = "Image searched by name without a trusted owner, then launched"
+_TITLE: Final = "Image searched for without a trusted owner, then launched"
 _MAX_PATTERNS_IN_TEXT: Final = 3
 
 _UNKNOWN: Final = (0, "Unknown")
@@ -253,17 +253,18 @@ def _finding_info_of(finding: Finding) -> dict[str, Any]:
 def _message_of(finding: Finding) -> str:
     likelihood = _member_of(finding, "likelihood") or "UNKNOWN"
     return (
-        f"{likelihood} likelihood ({finding.likelihood_score}): {finding.actor_arn} searched "
+        f"{likelihood} likelihood ({finding.likelihood_score}): {finding.actor_arn} searched for "
         f"{_searched_for(finding)} without a trusted owner and launched "
-        f"{_times(finding.occurrence_count)} in {finding.account_id} {finding.region}"
+        f"{_times(finding.occurrence_count)} in account {finding.account_id}, {finding.region}"
     )
 
 
 def _description_of(finding: Finding) -> str:
+    client = finding.search.client
     return (
         f"{finding.actor_arn} searched {finding.region} for {_searched_for(finding)} in a way that "
         f"does not say whose image it wants ({', '.join(finding.search.reasons)}), through "
-        f"{finding.search.client or 'an unknown client'}, and then launched "
+        f"{client if client not in ('', 'unknown') else 'an unknown client'}, and then launched "
         f"{_times(finding.occurrence_count)}. Anyone may publish a public image under a matching "
         "name, so such a search can return a stranger's image. The way of searching is unsafe; "
         "this does not say that an attack happened."
