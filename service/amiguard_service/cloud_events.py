@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
 
+from amiguard.ocsf import detection_finding
 from amiguard_service.convert import finding_message
 from amiguard_service.delivery import Event
 from amiguard_service.sinks import Payload
@@ -74,3 +75,5 @@ def _data_of(finding: StoredFinding, payload: Payload) -> Any:
     match payload:
         case Payload.FINDING:
             return MessageToDict(finding_message(finding), preserving_proto_field_name=True)
+        case Payload.OCSF:
+            return detection_finding(finding_message(finding))

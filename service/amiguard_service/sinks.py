@@ -26,6 +26,7 @@ class Payload(StrEnum):
     """The form in which a webhook gets a finding."""
 
     FINDING = "finding"
+    OCSF = "ocsf"
 
 
 @dataclass(frozen=True, slots=True)

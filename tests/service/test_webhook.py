@@ -18,11 +18,12 @@ from google.protobuf.json_format import ParseDict
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
+from amiguard.ocsf import detection_finding
 from amiguard.v1.finding_pb2 import Finding
 from amiguard_service.convert import finding_message
 from amiguard_service.delivery import Event, Outcome, event_of
 from amiguard_service.engine import Engine
-from amiguard_service.sinks import Sink, SinkKind
+from amiguard_service.sinks import Payload, Sink, SinkKind
 from amiguard_service.webhook import SinkResolver, Webhook
 from tests.service.certificates import Authority, Identity
 from tests.service.operating import occur
@@ -76,6 +77,21 @@ def test_receiver_gets_a_cloud_event_of_the_finding(engine: Engine, receiver: Re
     data = event.get_data()
     assert isinstance(data, dict)
     assert ParseDict(data, Finding()) == finding_message(found)
+
+
+def test_receiver_gets_an_ocsf_event_where_the_sink_says_so(
+    engine: Engine, receiver: Receiver
+) -> None:
+    """The same envelope, and in it the Detection Finding that everybody else gets of it."""
+    found = engine.get_finding(occur(engine))
+    assert found is not None
+
+    send(receiver.url, event_of(found), payload=Payload.OCSF)
+    event = receiver.take().event
+
+    assert event["type"] == "dev.amiguard.v1.finding.changed"
+    assert event["data"]["class_uid"] == 2004
+    assert event["data"] == detection_finding(finding_message(found))
 
 
 def test_test_says_that_it_is_one(receiver: Receiver) -> None:
