@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from amiguard.v1.sink_service_pb2_grpc import SinkServiceStub
-
 from amiguard.v1 import sink_service_pb2 as wire
+from amiguard.v1.sink_service_pb2_grpc import SinkServiceStub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

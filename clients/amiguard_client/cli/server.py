@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from amiguard_client.cli.server_options import DEFAULT_SERVER
+from amiguard_client.options import is_loopback
 
 if TYPE_CHECKING:
     from amiguard_client._finding_calls import FindingCalls
@@ -109,21 +110,6 @@ def sink_calls(ctx: click.Context) -> Iterator[SinkCalls]:
 
     with server_of(ctx).connect() as client:
         yield SinkCalls(client.connection)
-
-
-def is_loopback(target: str) -> bool:
-    """Says whether a target never leaves this machine."""
-    import ipaddress
-
-    if target.startswith(("unix:", "unix-abstract:")):
-        return True
-    host = target.rpartition(":")[0] or target
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _sendable(token: str | None) -> str | None:

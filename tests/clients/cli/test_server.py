@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from amiguard_client.cli.server import is_loopback
+from amiguard_client.options import is_loopback
 
 
 @pytest.mark.parametrize(
