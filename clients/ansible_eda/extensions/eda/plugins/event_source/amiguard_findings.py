@@ -18,7 +18,6 @@ from amiguard_client import (
     AmiguardError,
     CursorExpiredError,
     FindingChanges,
-    InvalidRequestError,
     OverloadedError,
     RetryPolicy,
     ServerFaultError,
@@ -83,11 +82,11 @@ options:
         after a restart what was not acted upon.
     type: bool
     default: false
-  persistence:
+  required:
     description:
-      - Not used here. A rulebook that names the variable with the database of its persistence
-        in this option does not start without one.
-    type: str
+      - Not used here. Names variables that a rulebook cannot do without, so that it does not start
+        where one is not set; ansible-rulebook would find that out at an event, and lose it.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -103,18 +102,18 @@ EXAMPLES = r"""
 MAX_CURSOR_BYTES = 4096
 """A cursor is some hundred characters: what is longer is another file, given by mistake."""
 
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "server": str,
-    "ca": str,
-    "token": str,
-    "token_file": str,
-    "insecure": bool,
-    "filter": str,
-    "cursor_file": str,
-    "start_time": (str, datetime),
-    "feedback": bool,
-    "persistence": str,
-    "eda_feedback_queue": asyncio.Queue,
+_EXPECTED: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "server": (str, "HOST:PORT"),
+    "ca": (str, "a file"),
+    "token": (str, "a text"),
+    "token_file": (str, "a file"),
+    "insecure": (bool, "true or false"),
+    "filter": (str, "a text"),
+    "cursor_file": (str, "a file"),
+    "start_time": ((str, datetime), "a time such as 2026-01-31T08:00:00Z"),
+    "feedback": (bool, "true or false"),
+    "required": (dict, "variables by name"),
+    "eda_feedback_queue": (asyncio.Queue, "what ansible-rulebook gives"),
 }
 _BACKOFF = RetryPolicy(initial_delay=timedelta(seconds=1), max_delay=timedelta(seconds=30))
 _ONE_ATTEMPT = RetryPolicy(max_attempts=1)
@@ -136,18 +135,17 @@ async def main(queue: Events, args: dict[str, Any]) -> None:
     # ansible-runner forks for each playbook to run another program, which gRPC need not follow; it
     # would say so in the log each time.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    given = _checked(args)
-    place = Place(given.get("cursor_file"), _time(given.get("start_time")))
-    source = Source(queue, given, place)
     try:
-        await source.run()
+        given = _checked(args)
+        place = Place(given.get("cursor_file"), _time(given.get("start_time")))
+        await Source(queue, given, place).run()
+    except OptionError as error:
+        raise error.with_traceback(None) from None
     except AmiguardError as error:
-        message = " ".join(str(error).split())
-        if isinstance(error, InvalidRequestError) and any(
-            violation.field == "cursor" for violation in error.violations
-        ):
-            message += f"; to begin anew, remove {place.path}"
-        raise type(error)(message, code=error.code) from None
+        error.message = " ".join(error.message.split())
+        if any(each.field == "cursor" for each in getattr(error, "violations", ())):
+            error.message += f" (from {args.get('cursor_file')}; without that file it begins anew)"
+        raise error.with_traceback(None) from None
 
 
 @dataclass(slots=True)
@@ -280,13 +278,24 @@ def _checked(args: dict[str, Any]) -> dict[str, Any]:
     """Returns the options that are given; raises an OptionError that names a wrong one."""
     given = {name: value for name, value in args.items() if value is not None}
     for name, value in given.items():
-        if name not in _TYPES:
-            raise OptionError(f"{name}: no such option, expected one of {', '.join(_TYPES)}")
-        if not isinstance(value, _TYPES[name]):
-            raise OptionError(f"{name}: got {type(value).__name__}, see the documentation")
+        if name not in _EXPECTED:
+            raise OptionError(f"{name}: no such option, expected one of {', '.join(_EXPECTED)}")
+        types, expected = _EXPECTED[name]
+        if _is_unset(value):
+            raise OptionError(f"{name}: got a variable that is not set, expected {expected}")
+        if not isinstance(value, types):
+            raise OptionError(f"{name}: got {type(value).__name__} {value!r}, expected {expected}")
+    unset = [name for name, value in given.get("required", {}).items() if _is_unset(value)]
+    if unset:
+        raise OptionError(f"required: these variables are not set: {', '.join(unset)}")
     if not given.get("server"):
         raise OptionError("server: got none, expected HOST:PORT")
     return given
+
+
+def _is_unset(value: Any) -> bool:
+    """Says whether a value is that of a variable that does not exist; it is passed on as it is."""
+    return type(value).__name__.endswith("Undefined")
 
 
 def _time(given: str | datetime | None) -> datetime | None:
