@@ -11,6 +11,7 @@ import pytest
 from ansible_eda.tests.environment import Environment, find_java, make_environment
 from ansible_eda.tests.rulebook import Rulebook
 from ansible_eda.tests.service import Service, serving
+from tests.clients.live_server import Live, live_server
 
 pytest_plugins = ["tests.databases"]
 
@@ -27,6 +28,13 @@ def service(tmp_path: Path) -> Iterator[Service]:
     folder = tmp_path / "service"
     folder.mkdir()
     with serving(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def live(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Live]:
+    """The real server in this process, with an empty database."""
+    with live_server(migrated_sqlite, tmp_path) as running:
         yield running
 
 

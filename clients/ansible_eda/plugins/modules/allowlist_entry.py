@@ -109,6 +109,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.amiguard.eda.plugins.module_utils.connection import (
     CONNECTION,
     connected,
+    fail,
     time_of,
 )
 
@@ -155,9 +156,11 @@ def main() -> None:
         entry = _existing(client.tuning, entry_id)
         before = _view(entry)
         if before and wanted and _subject(before) != _subject(wanted):
-            module.fail_json(
-                msg=f"{entry_id} vouches for {_subject(before)}, which never changes: take another"
-                f" id for {_subject(wanted)}"
+            fail(
+                module,
+                f"{entry_id} vouches for {_subject(before)}, which never changes: take another id"
+                f" for {_subject(wanted)}",
+                code="FAILED_PRECONDITION",
             )
         if before != wanted:
             preview = _preview(client.tuning, entry_id, wanted, since)

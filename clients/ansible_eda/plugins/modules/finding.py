@@ -87,6 +87,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.amiguard.eda.plugins.module_utils.connection import (
     CONNECTION,
     connected,
+    fail,
     time_of,
 )
 
@@ -179,18 +180,18 @@ def main() -> None:
     with connected(module) as client:
         from amiguard_client.plain import to_plain
 
+        before = client.get_finding(module.params["name"])
         try:
-            before = client.get_finding(module.params["name"])
             goal = view_after(before, wanted)
             after = before if module.check_mode else bring(client, before, wanted)
+            shown = goal if module.check_mode else view(after)
+            module.exit_json(
+                changed=shown != view(before),
+                finding=to_plain(after),
+                diff={"before": view(before), "after": shown},
+            )
         except UnreachableStateError as error:
-            module.fail_json(msg=str(error), code="FAILED_PRECONDITION", reason="STATE_TRANSITION")
-    shown = goal if module.check_mode else view(after)
-    module.exit_json(
-        changed=shown != view(before),
-        finding=to_plain(after),
-        diff={"before": view(before), "after": shown},
-    )
+            fail(module, str(error), code="FAILED_PRECONDITION", reason="STATE_TRANSITION")
 
 
 def bring(client: Client, finding: Finding, wanted: Wanted) -> Finding:
@@ -228,7 +229,7 @@ def _bring_once(client: Client, finding: Finding, wanted: Wanted) -> Finding:
         return client.reopen_finding(name, comment=comment, etag=etag)
     return client.close_finding(
         name,
-        Disposition(wanted.disposition),
+        Disposition(wanted.disposition or ""),
         comment=comment,
         accept_until_time=wanted.accept_until_time,
         etag=etag,
