@@ -13,11 +13,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from amiguard_client import Client, Records, connect
+from amiguard_service.engine import Engine
 from tests.data import agents, identities
 from tests.data.records import NINE_O_CLOCK, describe_images, run_instances
 from tests.robustness.proxy import Network, Proxy
 from tests.robustness.waiting import wait_until
 from tests.service.certificates import Authority
+from tests.service.test_watch import cut_log
 
 COMMAND = Path(sys.executable).parent / "amiguard-server"
 ACCOUNT = "111122223333"
@@ -41,6 +43,11 @@ class Service:
         """The file of the authority that vouches for it."""
         return self.folder / "ca.pem"
 
+    @property
+    def database(self) -> str:
+        """The URL of its database."""
+        return f"sqlite:///{self.folder / 'amiguard.db'}"
+
     def token_file(self, name: str) -> Path:
         """The file of a token."""
         return self.folder / f"{name}.token"
@@ -53,7 +60,7 @@ class Service:
             str(COMMAND),
             "serve",
             "--listen=127.0.0.1:0",
-            f"--database=sqlite:///{self.folder / 'amiguard.db'}",
+            f"--database={self.database}",
             f"--tls-certificate={self.folder / 'server.pem'}",
             f"--tls-key={self.folder / 'server.key'}",
             f"--tokens={self.folder / 'tokens.toml'}",
@@ -79,6 +86,14 @@ class Service:
             self.process.terminate()
             self.process.wait(STOP_SECONDS)
             self.process = None
+
+    def forget_changes(self) -> None:
+        """Cuts the log of changes as retention does; the server must not be running."""
+        engine = Engine.open(self.database)
+        try:
+            cut_log(engine, engine.last_cursor())
+        finally:
+            engine.close()
 
     def connect(self, name: str = "admin") -> Client:
         """Returns a client with somebody's token."""

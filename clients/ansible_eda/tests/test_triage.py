@@ -178,27 +178,32 @@ def test_it_does_not_start_without_what_it_needs(make_rulebook: MakeRulebook, na
 
 
 def test_what_is_approved_is_created(make_rulebook: MakeRulebook, service: Service) -> None:
-    """With triage_approve the entry is made, and the finding falls to LOW."""
+    """With triage_approve entries are made; one that the server refuses is said and passed over."""
     known = service.find("carol", "acme-base-2026*")
+    refused = {**KNOWN, "id": "too-wide", "organization_pattern": "a*"}
     rulebook = make_rulebook(
         amiguard_token_file=str(service.token_file("admin")),
-        triage_organization_patterns=[KNOWN],
+        triage_organization_patterns=[refused, KNOWN],
         triage_approve=True,
     )
 
-    def likelihood() -> Likelihood:
-        with service.connect() as client:
-            return client.get_finding(known).likelihood
-
     rulebook.start()
-    rulebook.until(lambda: likelihood() is Likelihood.LOW, "the entry lowers the score")
-    rulebook.until((rulebook.proposals / "base-images.yaml").exists, "the preview is kept")
+    rulebook.until(lambda: rulebook.count("PLAY RECAP") == 1, "the playbook ends")
 
     with service.connect() as client:
-        entry = client.tuning.get_entry("base-images")
+        entries = {entry.name: entry for entry in client.tuning.list_entries()}
+        finding = client.get_finding(known)
+    entry = entries["allowlistEntries/base-images"]
     assert entry.organization_pattern == KNOWN["organization_pattern"]
     assert entry.justification == KNOWN["justification"]
-    assert "# Created" in (rulebook.proposals / "base-images.yaml").read_text()
+    assert "allowlistEntries/too-wide" not in entries
+    assert finding.likelihood is Likelihood.LOW
+    assert rulebook.count("The entry too-wide is refused and was not created: ") == 1
+    assert rulebook.count("failed=0") == 1
+    assert {path.name for path in rulebook.proposals.iterdir()} == {
+        "base-images.yaml",
+        "too-wide.yaml",
+    }
 
 
 def test_text_of_strangers_is_never_run(make_rulebook: MakeRulebook, service: Service) -> None:
@@ -218,3 +223,21 @@ def test_text_of_strangers_is_never_run(make_rulebook: MakeRulebook, service: Se
     assert [line for line in ticket.splitlines() if line.startswith("# ")] == [
         ticket.splitlines()[0]
     ]
+
+
+def test_missed_changes_are_made_up_for(make_rulebook: MakeRulebook, service: Service) -> None:
+    """Where the cursor has expired it says so, and goes over whatever is open."""
+    rulebook = make_rulebook()
+    rulebook.start()
+    rulebook.until(rulebook.cursor.exists, "it watches")
+    rulebook.stop()
+    missed = service.find("alice", FOCAL)
+    service.find("bob", "team-tools-*")
+    service.stop()
+    service.forget_changes()
+    service.start()
+
+    rulebook.start()
+    rulebook.until(lambda: rulebook.ticket(missed).exists(), "a ticket for what was missed")
+
+    assert rulebook.count("are deleted and may have been missed") == 1
