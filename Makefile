@@ -103,6 +103,8 @@ lock: install ## Write the lock files anew, with the newest releases
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		| $(COMPILE) --upgrade - --output-file requirements-build.lock
 	$(BIN)/python clients/splunk_soar/package.py lock
+	$(COMPILE) --upgrade --generate-hashes pyproject.toml clients/ansible_eda/tests/requirements.in \
+		--output-file clients/ansible_eda/tests/requirements.lock
 
 .PHONY: clean
 clean: ## Remove the environment and everything that was built or cached
