@@ -72,14 +72,12 @@ class Rulebook:
 
     def start(self) -> None:
         """Starts it, in the midst of whatever there is to do."""
-        variables, inventory = self.folder / "vars.yml", self.folder / "inventory.yml"
-        given = {name: value for name, value in self.variables().items() if value is not None}
-        variables.write_text(json.dumps(given))
+        inventory = self.folder / "inventory.yml"
         inventory.write_text(INVENTORY)
         words = [
             str(self.environment.bin / "ansible-rulebook"),
             f"--rulebook={RULEBOOK}",
-            f"--vars={variables}",
+            f"--vars={self.write_variables()}",
             f"--inventory={inventory}",
             "--persistence-id=triage",
         ]
@@ -92,6 +90,30 @@ class Rulebook:
                 stdout=log,
                 stderr=log,
             )
+
+    def catch_up(self) -> str:
+        """Goes over all that is open, as a person does by hand; returns what that says."""
+        done = subprocess.run(
+            [
+                str(self.environment.bin / "ansible-playbook"),
+                "amiguard.eda.catch_up",
+                f"--extra-vars=@{self.write_variables()}",
+            ],
+            check=False,
+            cwd=self.folder,
+            env=self.environment.variables(self.folder),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def write_variables(self) -> Path:
+        """Writes the file of variables."""
+        path = self.folder / "vars.yml"
+        given = {name: value for name, value in self.variables().items() if value is not None}
+        path.write_text(json.dumps(given))
+        return path
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Returns once a condition holds; fails with what was said where it does not."""

@@ -241,3 +241,20 @@ def test_missed_changes_are_made_up_for(make_rulebook: MakeRulebook, service: Se
     rulebook.until(lambda: rulebook.ticket(missed).exists(), "a ticket for what was missed")
 
     assert rulebook.count("are deleted and may have been missed") == 1
+
+
+def test_going_over_everything_twice_changes_nothing(
+    make_rulebook: MakeRulebook, service: Service
+) -> None:
+    """Each outcome is what it was after the same findings come again."""
+    for user, name in (("alice", FOCAL), ("bob", "team-*"), ("carol", "acme-base-2026*")):
+        service.find(user, name)
+    rulebook = make_rulebook(triage_organization_patterns=[KNOWN])
+
+    first = rulebook.catch_up()
+    second = rulebook.catch_up()
+
+    assert "changed=0" not in first
+    assert "changed=0" in second
+    assert len(list(rulebook.tickets.iterdir())) == 1
+    assert len(list(rulebook.proposals.iterdir())) == 1

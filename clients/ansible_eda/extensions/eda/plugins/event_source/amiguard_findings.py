@@ -8,7 +8,8 @@ import os
 import random
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,8 +79,8 @@ options:
   feedback:
     description:
       - Wait until the rule engine has taken an event before the cursor moves on.
-        ansible-rulebook has to run with C(--persistence-id) and a database, and then takes up
-        after a restart what was not acted upon.
+        ansible-rulebook, 1.3 or newer, has to run with C(--persistence-id) and a database, and
+        then takes up after a restart what was not acted upon.
     type: bool
     default: false
   required:
@@ -195,9 +196,10 @@ class Source:
         """Watches until it is cancelled; raises what waiting cannot mend."""
         while True:
             try:
-                async for changes in self._changes():
-                    self._say_back()
-                    await self._hand_over(changes)
+                async with aclosing(self._changes()) as stream:
+                    async for changes in stream:
+                        self._say_back()
+                        await self._hand_over(changes)
             except CursorExpiredError as error:
                 await self._begin_anew(error)
             except (OverloadedError, ServerFaultError, UnreachableError) as error:
@@ -206,7 +208,7 @@ class Source:
                     raise
                 await self._wait(error)
 
-    async def _changes(self) -> AsyncIterator[FindingChanges]:
+    async def _changes(self) -> AsyncGenerator[FindingChanges, None]:
         with open_client(self._server, **self._options) as client:
             place = self._place
             stream = client.watch_findings(
@@ -288,6 +290,8 @@ def _checked(args: dict[str, Any]) -> dict[str, Any]:
     unset = [name for name, value in given.get("required", {}).items() if _is_unset(value)]
     if unset:
         raise OptionError(f"required: these variables are not set: {', '.join(unset)}")
+    if given.get("feedback") and "eda_feedback_queue" not in given:
+        raise OptionError("feedback: there is none, expected ansible-rulebook 1.3 or newer")
     if not given.get("server"):
         raise OptionError("server: got none, expected HOST:PORT")
     return given
