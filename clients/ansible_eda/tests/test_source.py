@@ -280,10 +280,11 @@ def test_it_can_be_cancelled_while_it_waits(source: Source) -> None:
     ("args", "message"),
     [
         ({}, "server: got none, expected HOST:PORT"),
-        ({"server": 7443}, "server: got int 7443, expected HOST:PORT"),
+        ({"server": 7443}, "server: got int, expected HOST:PORT"),
         ({"server": "a:1", "filer": "x"}, "filer: no such option, expected one of server, ca,"),
         ({"server": "a:1", "insecure": True}, "insecure: got it for a:1, expected it for"),
-        ({"server": "a:1", "insecure": "yes"}, "insecure: got str 'yes', expected true or false"),
+        ({"server": "a:1", "insecure": "yes"}, "insecure: got str, expected true or false"),
+        ({"server": "a:1", "token": 123456}, "token: got int, expected a text"),
         ({"server": "a:1", "feedback": True}, "feedback: there is none, expected ansible-rulebook"),
         ({"server": "a:1", "start_time": "soon"}, "start_time: got 'soon', expected such as"),
         ({"server": "a:1", "ca": "/no/file"}, "ca: cannot read /no/file: No such file"),

@@ -286,7 +286,8 @@ def _checked(args: dict[str, Any]) -> dict[str, Any]:
         if _is_unset(value):
             raise OptionError(f"{name}: got a variable that is not set, expected {expected}")
         if not isinstance(value, types):
-            raise OptionError(f"{name}: got {type(value).__name__} {value!r}, expected {expected}")
+            # Only the kind: the value may be a token.
+            raise OptionError(f"{name}: got {type(value).__name__}, expected {expected}")
     unset = [name for name, value in given.get("required", {}).items() if _is_unset(value)]
     if unset:
         raise OptionError(f"required: these variables are not set: {', '.join(unset)}")
