@@ -402,6 +402,8 @@ def _dead_letters(place: str | None, forwarder: Forwarder) -> DeadLetters | None
     if place is None:
         return None
     if not place.startswith(("https://", "http://")):
+        # Better now than when the first letter is to be kept.
+        Path(place).mkdir(parents=True, exist_ok=True)
         return FolderOfDeadLetters(Path(place))
     client = open_client("sqs", region=queue_region(place))
     return QueueOfDeadLetters(client, place, forwarder.patience)

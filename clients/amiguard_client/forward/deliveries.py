@@ -50,6 +50,14 @@ class Outcome:
         if result.is_last_of_input and (is_unread or self.unsent_count):
             self.flaw = self._describe()
 
+    @property
+    def remark(self) -> str | None:
+        """What is to be said of a part that is no flaw of it: records that the server set aside."""
+        if self.flaw is not None or not self.rejected_count:
+            return None
+        record_count = self.accepted_count + self.rejected_count
+        return f"{self.rejected_count} of {record_count} records were rejected: {self._describe()}"
+
     def _describe(self) -> str:
         if not self.rejections:
             return f"{self.rejected_count} records were rejected"

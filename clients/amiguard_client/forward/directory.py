@@ -183,7 +183,10 @@ class _File:
             raise BadObjectError("it was taken away before it was forwarded") from None
 
     def settle(self, outcomes: Mapping[str, Outcome]) -> None:
-        self.source.end(self.found, outcomes[str(self.found.path)].flaw)
+        outcome = outcomes[str(self.found.path)]
+        if outcome.remark is not None:
+            self.source.say(f"{self.found.path}: {outcome.remark}")
+        self.source.end(self.found, outcome.flaw)
 
     def give_back(self) -> None:
         self.source.give_back(self.found)

@@ -232,6 +232,9 @@ class _Objects:
         return LogStream(self.source.fetcher.fetch(at), name=str(at))
 
     def settle(self, outcomes: Mapping[str, Outcome]) -> None:
+        for name, outcome in outcomes.items():
+            if outcome.remark is not None:
+                self.source.say(f"{name}: {outcome.remark}")
         flaws = [
             outcome.flaw if name in outcome.flaw else f"{name}: {outcome.flaw}"
             for name, outcome in outcomes.items()

@@ -180,6 +180,7 @@ def _get(url: str) -> str:
         (["sqs", "https://q", "--source", "My Forwarder"], 1, "got 'My Forwarder', wanted 1 to 64"),
         (["directory", "no/such"], 2, "does not exist"),
         (["directory", ".", "--dead-letter", "a/b"], 2, "wanted one outside of it"),
+        (["directory", ".", "--dead-letter", "/dev/null/dead"], 1, "'/dev/null/dead'"),
         (["directory", ".", "--state", "state.json"], 2, "got the name of a log file"),
         (["stdin", "--metrics", "somewhere"], 2, "got 'somewhere', wanted HOST:PORT"),
         (["stdin", "--metrics", "999999"], 2, "got '999999', wanted HOST:PORT"),

@@ -155,6 +155,23 @@ def test_a_rejected_record_in_a_message_is_a_dead_letter_of_its_own(
     assert here.counted()["messages deleted"] == 1
 
 
+def test_a_log_file_with_some_bad_records_is_forwarded(
+    cloud: Cloud, live: Live, tmp_path: Path
+) -> None:
+    """The server keeps the records it rejects; the log file is named, and is no dead letter."""
+    queue = cloud.make_queue()
+    good, bad = map(encode, scenario(3, searches=1, launches=0, noise=1))
+    cloud.send(queue, s3_event(cloud.put("a.json.gz", log_file(good, b'{"eventName":1}', bad))))
+
+    with scene(live.target) as here:
+        here.forwarder.run(here.sqs(queue, dead_letters=FolderOfDeadLetters(tmp_path)))
+
+    assert letters(tmp_path) == []
+    assert cloud.depth(queue) == (0, 0)
+    (said,) = here.said
+    assert said.startswith("s3://example-trail/a.json.gz: 1 of 3 records were rejected: record 1: ")
+
+
 def test_a_huge_object_goes_in_pieces_and_one_over_the_limit_not_at_all(
     cloud: Cloud, live: Live, tmp_path: Path
 ) -> None:
