@@ -14,6 +14,7 @@ import structlog
 
 from amiguard_service.engine import Engine
 from amiguard_service.identity import Authenticator, Principal, Role, Token, Tokens
+from amiguard_service.server import Capacity
 from amiguard_service.sinks import Sink
 from tests.service.running import Running, serving
 from tests.store.values import batch, launch, origin, search
@@ -74,13 +75,17 @@ def live_server(
     folder: Path,
     *,
     authenticator: Authenticator | None = None,
+    capacity: Capacity | None = None,
     sinks: Sequence[Sink] = (),
 ) -> Iterator[Live]:
     """Serves an empty database until the end of the block."""
     path = shutil.copy(migrated, folder / "live.db")
     engine = Engine.open(f"sqlite:///{path}")
     try:
-        with _silence(), serving(engine, authenticator=authenticator, sinks=sinks) as running:
+        with (
+            _silence(),
+            serving(engine, authenticator=authenticator, capacity=capacity, sinks=sinks) as running,
+        ):
             yield Live(engine, running)
     finally:
         engine.close()
