@@ -63,6 +63,19 @@ def complete_entry(ctx: click.Context, param: click.Parameter, incomplete: str) 
         )
 
 
+def complete_sink(ctx: click.Context, param: click.Parameter, incomplete: str) -> _Items:
+    """Offers the ids of sinks."""
+    del param
+    from amiguard_client._sink_calls import SinkCalls
+
+    with _client(ctx) as client:
+        pages = SinkCalls(client.connection).sink_pages(page_size=MOST)
+        return _items(
+            incomplete,
+            ((sink.name.removeprefix("sinks/"), sink.url) for sink in next(pages).sinks),
+        )
+
+
 def complete_revision(ctx: click.Context, param: click.Parameter, incomplete: str) -> _Items:
     """Offers the revisions of the rule configuration, the newest first."""
     del param

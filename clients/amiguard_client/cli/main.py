@@ -41,7 +41,7 @@ _COMMANDS = {
     ),
     "sinks": (
         "amiguard_client.cli.sinks",
-        "See where findings are delivered to, retry what failed, and test it.",
+        "See where findings go, retry what failed, and test it.",
     ),
     "doctor": (
         "amiguard_client.cli.doctor",

@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from amiguard.v1 import sink_service_pb2 as wire
 from amiguard_client.cli.finding_rows import time_text
 from amiguard_client.cli.safe import safe
-from amiguard_client.cli.sheets import Sheet
+from amiguard_client.cli.sheets import Cell, Sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,17 +34,18 @@ def sink_sheet(messages: Iterable[wire.Sink]) -> Sheet:
             "LAST DELIVERY (UTC)",
             "URL",
             "LAST ERROR (UTC)",
-        )
+        ),
+        spare=("DELIVERED", "URL", "LAST DELIVERY (UTC)"),
     )
     for message in messages:
         state = wire.Sink.State.Name(message.state).removeprefix("STATE_")
         dead = f"{message.dead_letter_count:,}"
         sheet.add(
             message.name.removeprefix("sinks/"),
-            Text(state, style=_STYLES.get(message.state, "")),
+            Cell(state, style=_STYLES.get(message.state, "")),
             f"{message.pending_count:,}",
             _lag(message),
-            Text(dead, style="bold red" if message.dead_letter_count else ""),
+            Cell(dead, style="bold red" if message.dead_letter_count else ""),
             f"{message.delivered_count:,}",
             _stamp(message, "last_delivery_time"),
             message.url,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from amiguard_client.cli.completers import complete_finding, complete_sink
 from amiguard_client.cli.exits import FAILED
 from amiguard_client.cli.listings import (
     ALL,
@@ -18,6 +19,7 @@ from amiguard_client.cli.safe import safe
 from amiguard_client.cli.server import sink_calls
 
 _OUTPUT = output_option((TEXT, JSON), "A sentence, or the JSON of the API.")
+_SINK = click.argument("sink", metavar="SINK", shell_complete=complete_sink)
 
 
 @click.group("sinks")
@@ -47,7 +49,7 @@ def list_sinks(
 
 
 @command.command("dead")
-@click.argument("sink", metavar="SINK")
+@_SINK
 @TUNING_PAGE_SIZE
 @PAGE_TOKEN
 @ALL
@@ -72,8 +74,8 @@ def list_dead_letters(
 
 
 @command.command("retry")
-@click.argument("sink", metavar="SINK")
-@click.argument("finding", metavar="[FINDING]", required=False)
+@_SINK
+@click.argument("finding", metavar="[FINDING]", required=False, shell_complete=complete_finding)
 @_OUTPUT
 @click.pass_context
 def retry_dead_letters(ctx: click.Context, sink: str, finding: str | None, *, output: str) -> None:
@@ -90,7 +92,7 @@ def retry_dead_letters(ctx: click.Context, sink: str, finding: str | None, *, ou
 
 
 @command.command("test")
-@click.argument("sink", metavar="SINK")
+@_SINK
 @_OUTPUT
 @click.pass_context
 def test_sink(ctx: click.Context, sink: str, *, output: str) -> None:

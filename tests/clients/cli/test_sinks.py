@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import Result
 
 from amiguard_service.delivery import RetryLimits
@@ -69,6 +70,23 @@ def test_list_says_how_deliveries_fare(delivering: Live, receiver: Receiver) -> 
     assert row.endswith("HTTP 422: no [31m")
 
 
+@pytest.mark.parametrize("field", ["sinks", "dead_letters"])
+def test_forms_of_a_list_say_the_same(delivering: Live, receiver: Receiver, field: str) -> None:
+    """YAML is the object of JSON, NDJSON its items, and CSV and wide have a row for each."""
+    kill(delivering, receiver)
+    command = ("list",) if field == "sinks" else ("dead", "siem")
+
+    forms = {
+        form: sinks(delivering, *command, "-o", form).stdout
+        for form in ("json", "ndjson", "yaml", "csv", "wide")
+    }
+
+    (item,) = json.loads(forms["json"])[field]
+    assert yaml.safe_load(forms["yaml"])[field][0].keys() == item.keys()
+    assert json.loads(forms["ndjson"]).keys() == item.keys()
+    assert [len(forms[form].splitlines()) for form in ("csv", "wide")] == [2, 2]
+
+
 def test_list_has_the_json_of_the_api(delivering: Live) -> None:
     """With the field names of the contract."""
     document = json.loads(sinks(delivering, "list", "-o", "json").stdout)
@@ -129,4 +147,4 @@ def test_unknown_sink_is_an_error(delivering: Live, verb: str) -> None:
     result = sinks(delivering, verb, "nobody")
 
     assert result.exit_code == 1
-    assert result.stderr == "Error: sinks/nobody does not exist\n"
+    assert result.stderr == "Error: sinks/nobody does not exist. Reason: RESOURCE_NOT_FOUND.\n"
