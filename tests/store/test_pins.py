@@ -359,6 +359,23 @@ class TestRetention:
         pinning.commit([batch(started("l3"))])
         assert counted(pinning) == []
 
+    def test_pins_go_with_a_finding_that_goes_bit_by_bit(
+        self, pinning: Engine, clock: ManualClock
+    ) -> None:
+        """A pin goes with the occurrence of the call that made it, the rest with the finding."""
+        launches = [started(f"l{number}", MONTHS + number) for number in range(7)]
+        pinning.commit([batch(search(origin("s")), pin(), *launches)])
+        clock.now += timedelta(days=401)
+        few = SweepLimits(max_rows=3)
+        left = []
+        while pinning.sweep(clock.now, few).has_more:
+            left.append((row_count(pinning, occurrences), row_count(pinning, pinned_templates)))
+
+        shortened = [pins for occurrence_count, pins in left if occurrence_count < 8]
+        assert len(shortened) > 1
+        assert set(shortened) == {0}
+        assert left[-1] == (0, 0)
+
     def test_record_that_was_half_forgotten_is_taken_in_again(
         self, pinning: Engine, clock: ManualClock
     ) -> None:
