@@ -24,10 +24,10 @@ def table(title: str) -> set[str]:
 
 def test_every_variable_of_the_rulebook_is_explained() -> None:
     """What the rulebook reads is in the table, what is not is not, and the example uses them."""
-    read = set(re.findall(r"(?:\{\{|default\() ?((?:amiguard|triage|drools)_\w+)", RULEBOOK))
+    read = set(re.findall(r"\{\{ ((?:amiguard|triage|drools)_\w+)", RULEBOOK))
     (example,) = re.findall(r"`vars.yml`:\n\n```yaml\n(.*?)```", README, re.DOTALL)
 
-    assert table("variable") == read - {"drools_db_name"}
+    assert table("variable") == read
     assert set(yaml.safe_load(example)) <= read
 
 
