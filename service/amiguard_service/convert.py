@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from amiguard.ocsf import detection_finding
 from amiguard.v1 import error_reason_pb2, finding_pb2, ingest_service_pb2
 from amiguard_core.decode import Rejection
 from amiguard_core.events import Launch, SearchFilter, SearchRequest
@@ -44,6 +46,12 @@ def finding_id_of(name: str, *, field: str) -> str:
         got = "nothing" if not name else "another text"
         raise FieldInvalidError(field, got=got, expected="findings/{finding_id}")
     return finding_id
+
+
+def with_ocsf(message: finding_pb2.Finding) -> finding_pb2.Finding:
+    """Fills in a finding's OCSF event, and returns the finding."""
+    message.ocsf_json = json.dumps(detection_finding(message), separators=(",", ":"))
+    return message
 
 
 def finding_message(finding: StoredFinding) -> finding_pb2.Finding:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import grpc.aio
 import msgspec
 
+from amiguard.v1 import finding_pb2
 from amiguard.v1 import finding_service_pb2 as wire
 from amiguard.v1.finding_service_pb2_grpc import FindingServiceServicer
 from amiguard_service import calls
@@ -19,6 +20,7 @@ from amiguard_service.convert import (
     finding_message,
     history_entry_message,
     occurrence_message,
+    with_ocsf,
 )
 from amiguard_service.coverage_reads import CoverageReads, CoverageReporter
 from amiguard_service.drain import Drain
@@ -119,7 +121,7 @@ class FindingService(FindingServiceServicer):
         finding = await self._read(lambda: self._reader.get_finding(finding_id))
         if finding is None:
             raise ResourceNotFoundError(request.name)
-        return wire.GetFindingResponse(finding=finding_message(finding))
+        return wire.GetFindingResponse(finding=_converter(request)(finding))
 
     async def GetFindings(
         self, request: wire.GetFindingsRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -137,7 +139,7 @@ class FindingService(FindingServiceServicer):
         found = await self._read(
             lambda: self._reader.list_findings(condition, order, after=after, limit=page_size + 1)
         )
-        page, has_more = fill_page(found, page_size, finding_message)
+        page, has_more = fill_page(found, page_size, _converter(request))
         calls.count(finding_count=len(page))
         response = wire.GetFindingsResponse(findings=page)
         if has_more:
@@ -242,6 +244,15 @@ class FindingService(FindingServiceServicer):
         """Returns what the store gives."""
         with self._calls.admit():
             return await self._store.run(work)
+
+
+def _converter(
+    request: wire.GetFindingRequest | wire.GetFindingsRequest,
+) -> Callable[[StoredFinding], finding_pb2.Finding]:
+    """Returns what makes the message that a request asks for of a finding."""
+    if request.include_ocsf:
+        return lambda finding: with_ocsf(finding_message(finding))
+    return finding_message
 
 
 def _recency_of(occurrence: StoredOccurrence) -> Position:

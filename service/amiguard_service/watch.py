@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeAlias
 
 from amiguard.v1 import finding_service_pb2 as wire
+from amiguard.v1.finding_pb2 import Finding
 from amiguard_service import calls
 from amiguard_service.admission import Admission
-from amiguard_service.convert import read_time
+from amiguard_service.convert import read_time, with_ocsf
 from amiguard_service.drain import Drain
-from amiguard_service.feed import POLL_INTERVAL, Changed, ChangeFeed, ChangeLog, FeedPage
+from amiguard_service.feed import POLL_INTERVAL, Changed, ChangeFeed, ChangeLog
 from amiguard_service.filters import Filter
 from amiguard_service.refusals import DrainingError, FieldInvalidError
 from amiguard_service.store_calls import StoreCalls
@@ -22,6 +23,9 @@ from amiguard_service.tokens import PageTokenMismatch, PageTokens
 
 Send: TypeAlias = Callable[[wire.WatchFindingsResponse], Awaitable[None]]
 """Sends a response; waits while the client does not read, which is all that holds a watcher up."""
+
+Shown: TypeAlias = Callable[[Iterable[Changed]], Iterable[Changed]]
+"""Gives changes as a request asks for them."""
 
 HEARTBEAT_INTERVAL: Final = timedelta(seconds=15)
 """Half of what the contract allows, so that a late one is still in time."""
@@ -81,14 +85,15 @@ class Watch:
         wake = asyncio.Event()
         with self._streams.admit(), self._drain.watching(wake.set):
             cursor = await self._start(request)
+            shown: Shown = _with_ocsf if request.include_ocsf else tuple
             if request.stop_at_present:
-                await self._send_until_present(cursor, condition, send=send)
+                await self._send_until_present(cursor, condition, shown, send=send)
                 return
             with self._feed.watching(wake):
-                await self._send_changes(cursor, condition, send=send, wake=wake)
+                await self._send_changes(cursor, condition, shown, send=send, wake=wake)
 
     async def _send_changes(
-        self, cursor: int, condition: Filter, *, send: Send, wake: asyncio.Event
+        self, cursor: int, condition: Filter, shown: Shown, *, send: Send, wake: asyncio.Event
     ) -> None:
         clock = asyncio.get_running_loop().time
         next_beat = clock()
@@ -101,7 +106,7 @@ class Watch:
                 next_beat = clock() + self._heartbeat_seconds
             if self._feed.has_after(cursor):
                 page = await self._feed.read_after(cursor, condition)
-                for response in self._responses(page):
+                for response in self._responses(page.cursor, shown(page.changed)):
                     await send(response)
                     next_beat = clock() + self._heartbeat_seconds
                 cursor = page.cursor
@@ -110,14 +115,16 @@ class Watch:
                 async with asyncio.timeout_at(next_beat):
                     await wake.wait()
 
-    async def _send_until_present(self, cursor: int, condition: Filter, *, send: Send) -> None:
+    async def _send_until_present(
+        self, cursor: int, condition: Filter, shown: Shown, *, send: Send
+    ) -> None:
         end = await self._store.run(self._log.last_cursor)
         await send(self._response(cursor))
         while cursor < end:
             if self._drain.is_draining:
                 raise DrainingError
             page = await self._feed.read_after(cursor, condition, end=end)
-            for response in self._responses(page):
+            for response in self._responses(page.cursor, shown(page.changed)):
                 await send(response)
             cursor = page.cursor
         # A page without a finding that fulfils the condition has told nobody of its cursor.
@@ -147,18 +154,20 @@ class Watch:
                     "cursor", got="another text", expected="a cursor from a former response"
                 )
 
-    def _responses(self, page: FeedPage) -> Iterator[wire.WatchFindingsResponse]:
+    def _responses(
+        self, cursor: int, shown: Iterable[Changed]
+    ) -> Iterator[wire.WatchFindingsResponse]:
         """Gives a page in parts of bounded size, each with the cursor to go on from."""
         part: list[Changed] = []
         byte_count = 0
-        for changed in page.changed:
+        for changed in shown:
             byte_count += changed.finding.ByteSize()
             if part and byte_count > MAX_RESPONSE_BYTES:
                 yield self._response(part[-1].cursor, part)
                 part, byte_count = [], changed.finding.ByteSize()
             part.append(changed)
         if part:
-            yield self._response(page.cursor, part)
+            yield self._response(cursor, part)
 
     def _response(self, cursor: int, part: Sequence[Changed] = ()) -> wire.WatchFindingsResponse:
         calls.count(finding_count=len(part))
@@ -166,3 +175,12 @@ class Watch:
             findings=(changed.finding for changed in part),
             cursor=self._tokens.seal(_CALL, b"", (cursor,)),
         )
+
+
+def _with_ocsf(changes: Iterable[Changed]) -> Iterator[Changed]:
+    """Gives the same changes with findings that have their OCSF events."""
+    for changed in changes:
+        # A copy: other watchers are sent the same message.
+        finding = Finding()
+        finding.CopyFrom(changed.finding)
+        yield Changed(changed.cursor, with_ocsf(finding))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from amiguard import ocsf as mapping
+from amiguard.v1 import finding_service_pb2 as wire
+from amiguard.v1.finding_service_pb2_grpc import FindingServiceStub
 from amiguard_client import Client, Disposition, State
 from amiguard_client._from_wire import finding_of
 from amiguard_client._to_wire import finding_message as message_of
@@ -57,3 +62,32 @@ def test_findings_of_a_server_are_valid_events(
     }
     for event in events.values():
         assert ocsf(version).faults(event, profiles=event["metadata"]["profiles"]) == []
+
+
+class TestOverTheWire:
+    """Whoever has stubs alone asks the server for the events."""
+
+    def test_findings_come_with_their_events_where_asked(self, live: Live) -> None:
+        """GetFinding, GetFindings and WatchFindings give the same valid event, and only then."""
+        name = live.occur(1, images=("ami-1",))
+        with grpc.insecure_channel(live.target) as channel:
+            stub = FindingServiceStub(channel)
+            watched = [
+                finding
+                for response in stub.WatchFindings(
+                    wire.WatchFindingsRequest(
+                        start_time=Timestamp(), stop_at_present=True, include_ocsf=True
+                    )
+                )
+                for finding in response.findings
+            ]
+            listed = stub.GetFindings(wire.GetFindingsRequest(include_ocsf=True)).findings
+            got = stub.GetFinding(wire.GetFindingRequest(name=name, include_ocsf=True)).finding
+            plain = stub.GetFinding(wire.GetFindingRequest(name=name)).finding
+
+        assert list(listed) == [got]
+        assert watched == [got]
+        event = json.loads(got.ocsf_json)
+        assert event == mapping.detection_finding(plain)
+        assert ocsf("1.5.0").faults(event, profiles=event["metadata"]["profiles"]) == []
+        assert plain.ocsf_json == ""
