@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from socket import inet_aton
 from typing import Final
 
 _TRANSLATED: Final = IPv6Network("64:ff9b::/96")
@@ -14,10 +15,8 @@ def is_public(host: str) -> bool:
 
     A name may stand for any address: ask of each that it resolves to.
     """
-    try:
-        # A link-local address may come with a zone.
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
+    address = _read(host)
+    if address is None:
         return True
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
@@ -26,3 +25,17 @@ def is_public(host: str) -> bool:
         if inner is not None:
             return inner.is_global and not inner.is_multicast
     return address.is_global and not address.is_multicast
+
+
+def _read(host: str) -> IPv4Address | IPv6Address | None:
+    """Returns the address that a host is, in any form that some program takes for one."""
+    try:
+        # A link-local address may come with a zone.
+        return ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        # `127.1` and `0x7f000001`, as the C library has always read them.
+        return IPv4Address(inet_aton(host))
+    except OSError:
+        return None

@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib.metadata import version
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -41,6 +42,7 @@ class Webhook:
     def __init__(self, sink: Sink, *, clock: Callable[[], datetime]) -> None:
         """Raises OSError or ssl.SSLError where the sink's authorities cannot be read."""
         self._sink = sink
+        self._host = urlsplit(sink.url).hostname or ""
         self._clock = clock
         # What the system trusts, or these alone; names and certificates are always checked.
         context = ssl.create_default_context(cafile=sink.tls_ca)
@@ -71,6 +73,9 @@ class Webhook:
         await self._resolver.close()
 
     async def _post(self, body: bytes, key: str) -> Outcome:
+        if not self._sink.private_network and not is_public(self._host):
+            # What is an address already is never resolved.
+            return Outcome(is_delivered=False, answer=_private(self._host))
         now = self._clock()
         headers = signed_headers(body, key=key, now=now, secrets=self._sink.secrets)
         try:
@@ -116,12 +121,16 @@ class SinkResolver(AbstractResolver):
             if is_public(str(address[0])) or not self._only_public
         ]
         if not results:
-            raise OSError(f"{host} is in a private network, and private_network is not set")
+            raise OSError(_private(host))
         return results
 
     async def close(self) -> None:
         """Lets the questions under way end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _private(host: str) -> str:
+    return f"{host} is in a private network, and private_network is not set"
 
 
 def _failure_of(response: aiohttp.ClientResponse, begin: bytes, *, now: datetime) -> Outcome:

@@ -37,6 +37,10 @@ def test_public(host: str) -> None:
         "::ffff:169.254.169.254",
         "2002:7f00:1::",
         "64:ff9b::a9fe:a9fe",
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
     ],
 )
 def test_not_public(host: str) -> None:
