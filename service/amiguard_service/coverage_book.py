@@ -12,12 +12,19 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from amiguard_service.coverage import RegionCoverage, SourceCoverage
-from amiguard_service.diagnosis import Diagnosis, are_silent, diagnose_region, diagnose_sources
+from amiguard_service.diagnosis import (
+    Diagnosis,
+    are_silent,
+    diagnose_region,
+    diagnose_sinks,
+    diagnose_sources,
+)
 from amiguard_service.intake import Batch
 from amiguard_service.policies import Policies
 from amiguard_service.store import coverage as store
 from amiguard_service.store.engines import Database
 from amiguard_service.store.errors import StoreError
+from amiguard_service.store.sinks import fetch_progress
 from amiguard_service.tally import Tally
 
 MAX_SOURCES: Final = 100
@@ -118,7 +125,12 @@ class CoverageBook:
             for diagnosis in diagnose_region(coverage, now=now, rule=rule, all_silent=all_silent)
         ]
         if query.is_of_all:
-            diagnoses = [*diagnose_sources(sources, now=now), *diagnoses]
+            sinks = fetch_progress(connection)
+            diagnoses = [
+                *diagnose_sources(sources, now=now),
+                *diagnoses,
+                *diagnose_sinks(sinks, now=now),
+            ]
         last = regions[-1] if len(found) > query.limit else None
         return CoverageReport(
             regions=tuple(regions),

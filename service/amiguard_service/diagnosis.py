@@ -20,6 +20,7 @@ from amiguard_service.coverage import (
     SourceCoverage,
     day_of,
 )
+from amiguard_service.sinks import SinkProgress
 
 SILENCE: Final = timedelta(hours=3)
 """CloudTrail delivers every 5 minutes, and where anything runs something is recorded every hour:
@@ -43,6 +44,8 @@ UNIDENTIFIED_SHARE: Final = 0.9
 SLOW: Final = timedelta(hours=1)
 """CloudTrail delivers in 5 minutes on average, and in 10 at most as measured: an hour is a queue
 that does not keep up. One of LATENESS_BOUNDS."""
+SINK_LAG: Final = timedelta(minutes=15)
+"""What waits longer for a sink waits for more than a restart and the longest wait after it."""
 SLOW_SHARE: Final = 0.05
 """A retry now and then is late; one record in twenty is not now and then."""
 
@@ -60,6 +63,8 @@ class Code(StrEnum):
     FUTURE_RECORDS = "FUTURE_RECORDS"
     UNIDENTIFIED_CALLERS = "UNIDENTIFIED_CALLERS"
     SLOW_DELIVERY = "SLOW_DELIVERY"
+    SINK_FAILING = "SINK_FAILING"
+    DEAD_LETTERS = "DEAD_LETTERS"
 
 
 class Severity(StrEnum):
@@ -107,6 +112,12 @@ def diagnose_sources(sources: Sequence[SourceCoverage], *, now: datetime) -> tup
 def are_silent(sources: Iterable[SourceCoverage], *, now: datetime) -> bool:
     """Says whether no forwarder sends any more, which makes each region's silence no news."""
     return all(_silence(source.days, now=now) for source in sources)
+
+
+def diagnose_sinks(sinks: Iterable[SinkProgress], *, now: datetime) -> tuple[Diagnosis, ...]:
+    """Returns what is wrong with where findings are delivered to."""
+    found = [(_diagnose_lag(sink, now=now), _diagnose_dead_letters(sink)) for sink in sinks]
+    return _known(diagnosis for of_sink in found for diagnosis in of_sink)
 
 
 def diagnose_region(
@@ -250,6 +261,31 @@ def _diagnose_delivery(coverage: RegionCoverage, recent: RegionCount) -> Diagnos
         f"{spell(SLOW)} after they were made, since yesterday: findings are as late."
     )
     return _of_region(coverage, Code.SLOW_DELIVERY, Severity.NOTE, message)
+
+
+def _diagnose_lag(sink: SinkProgress, *, now: datetime) -> Diagnosis | None:
+    oldest = sink.oldest_pending_time
+    if oldest is None or now - oldest < SINK_LAG:
+        return None
+    why = f"its last failure was: {sink.last_error}" if sink.failure_count else "no server sends it"
+    message = (
+        f"{_count(sink.pending_count, 'finding waits', 'findings wait')} for the sink "
+        f"{sink.sink_id}, the oldest for {spell(now - oldest)}; {why}. Try it with amiguardctl "
+        f"sinks test {sink.sink_id}."
+    )
+    return Diagnosis(Code.SINK_FAILING, Severity.WARNING, message)
+
+
+def _diagnose_dead_letters(sink: SinkProgress) -> Diagnosis | None:
+    if not sink.dead_letter_count:
+        return None
+    count = _count(sink.dead_letter_count, "finding was", "findings were")
+    message = (
+        f"{count} not delivered to the sink {sink.sink_id}, and will not be tried again by "
+        f"itself: amiguardctl sinks dead {sink.sink_id} says why, sinks retry {sink.sink_id} "
+        "tries."
+    )
+    return Diagnosis(Code.DEAD_LETTERS, Severity.ERROR, message)
 
 
 def _of_region(coverage: RegionCoverage, code: Code, severity: Severity, message: str) -> Diagnosis:

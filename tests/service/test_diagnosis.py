@@ -19,14 +19,17 @@ from amiguard_service.coverage import (
 from amiguard_service.diagnosis import (
     MIN_HOURS,
     SILENCE,
+    SINK_LAG,
     Code,
     Diagnosis,
     Severity,
     are_silent,
     diagnose_region,
+    diagnose_sinks,
     diagnose_sources,
     spell,
 )
+from amiguard_service.sinks import SinkProgress
 from tests.store.values import ACCOUNT, NOON
 
 RULE = RuleConfig()
@@ -80,6 +83,21 @@ def only(found: list[Diagnosis]) -> Diagnosis:
     """Returns the one diagnosis there is."""
     (diagnosis,) = found
     return diagnosis
+
+
+BEHIND = SinkProgress(
+    sink_id="siem",
+    failure_count=1,
+    resume_time=None,
+    delivered_count=0,
+    last_delivery_time=None,
+    last_error_time=NOON,
+    last_error="HTTP 503",
+    pending_count=1,
+    oldest_pending_time=NOON,
+    dead_letter_count=1,
+)
+"""A sink that is behind, and has not been sent everything."""
 
 
 def codes(found: list[Diagnosis]) -> list[Code]:
@@ -309,6 +327,7 @@ def test_every_diagnosis_is_for_people() -> None:
                 beyond_horizon_count=1, future_count=1, unidentified_count=100, record_count=1
             )
         ),
+        *diagnose_sinks([BEHIND], now=NOON + 2 * SINK_LAG),
     ]
 
     assert {diagnosis.code for diagnosis in found} >= set(Code) - {Code.SLOW_DELIVERY}
