@@ -281,9 +281,8 @@ def _diagnose_dead_letters(sink: SinkProgress) -> Diagnosis | None:
         return None
     count = _count(sink.dead_letter_count, "finding was", "findings were")
     message = (
-        f"{count} not delivered to the sink {sink.sink_id}, and will not be tried again by "
-        f"itself: amiguardctl sinks dead {sink.sink_id} says why, sinks retry {sink.sink_id} "
-        "tries."
+        f"{count} not delivered to the sink {sink.sink_id}, and only a person has it tried again: "
+        f"amiguardctl sinks dead {sink.sink_id} says why, sinks retry {sink.sink_id} tries."
     )
     return Diagnosis(Code.DEAD_LETTERS, Severity.ERROR, message)
 
