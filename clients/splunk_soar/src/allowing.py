@@ -8,7 +8,8 @@ from soar_sdk.action_results import ActionOutput, OutputField
 from soar_sdk.exceptions import ActionFailure
 from soar_sdk.params import Param, Params
 
-from amiguard_client import AllowlistEntry, Client, TuningPreview
+from amiguard_client import Client, ConflictError, TuningPreview
+from amiguard_client import soar as soar_steps
 
 from .asset import Asset
 from .connection import connected
@@ -89,55 +90,87 @@ def allow_pattern(
 
     The server refuses, in a trial too, what it would refuse to make.
     """
-    pattern = required("pattern", params.pattern)
+    entry = _Entry(params)
     with connected(asset) as client:
         # First what would refuse it: a preview of a pattern that cannot be allowed says nothing.
-        entry = _create(client, params, validate_only=True)
+        entry.check(client)
         preview = client.tuning.preview_entry(
-            organization_pattern=pattern, account_ids=list_of(params.account_ids)
+            organization_pattern=entry.pattern, account_ids=entry.account_ids
         )
         if params.apply:
-            entry = _create(client, params, validate_only=False)
-    soar.set_message(_message_of(preview, entry, is_applied=params.apply))
-    return _output_of(preview, entry, pattern=pattern, is_applied=params.apply)
-
-
-def _create(client: Client, params: AllowPatternParams, *, validate_only: bool) -> AllowlistEntry:
-    expire_time = time_of("expire_time", params.expire_time)
-    if expire_time is not None and expire_time <= datetime.now(UTC):
-        raise ActionFailure(f"expire_time: got {params.expire_time!r}, wanted a time to come")
-    pattern = required("pattern", params.pattern)
-    return client.tuning.create_entry(
-        text_of(params.entry_id) or f"soar-{sha256(pattern.encode()).hexdigest()[:12]}",
-        justification=required("justification", params.justification),
-        organization_pattern=pattern,
-        account_ids=list_of(params.account_ids),
-        expire_time=expire_time,
-        validate_only=validate_only,
-        force=params.force,
-        refuse_if_loses_true_positives=not params.allow_losing_true_positives,
-    )
-
-
-def _message_of(preview: TuningPreview, entry: AllowlistEntry, *, is_applied: bool) -> str:
+            entry.make(client)
     counts = (
         f"of {preview.evaluated_count} findings of the last 7 days {preview.rescored_count} get "
         f"another score, {preview.removed_count} go, {preview.added_count} come"
     )
-    if is_applied:
-        return f"{entry.name} is in force: {counts}"
-    return f"Tried, and nothing changed: {counts}; run it with apply to make the entry"
+    if params.apply:
+        soar.set_message(f"{entry.name} is in force: {counts}")
+    else:
+        soar.set_message(
+            f"Tried, and nothing changed: {counts}; run it with apply to make the entry"
+        )
+    return _output_of(preview, entry, is_applied=params.apply)
 
 
-def _output_of(
-    preview: TuningPreview, entry: AllowlistEntry, *, pattern: str, is_applied: bool
-) -> AllowPatternOutput:
+class _Entry:
+    """The entry that the parameters ask for."""
+
+    def __init__(self, params: AllowPatternParams) -> None:
+        self.pattern = required("pattern", params.pattern)
+        self.justification = required("justification", params.justification)
+        self.account_ids = list_of(params.account_ids)
+        self.expire_time = time_of("expire_time", params.expire_time)
+        if self.expire_time is not None and self.expire_time <= datetime.now(UTC):
+            raise ActionFailure(f"expire_time: got {params.expire_time!r}, wanted a time to come")
+        digest = sha256(self.pattern.encode()).hexdigest()
+        self._entry_id = text_of(params.entry_id) or f"soar-{digest[:12]}"
+        self._force = params.force
+        self._keeps_true_positives = not params.allow_losing_true_positives
+
+    @property
+    def name(self) -> str:
+        """The name it is to have."""
+        return f"allowlistEntries/{self._entry_id}"
+
+    def check(self, client: Client) -> None:
+        """Raises what the server would refuse it with."""
+        try:
+            client.tuning.create_entry(
+                self._entry_id,
+                justification=self.justification,
+                organization_pattern=self.pattern,
+                account_ids=self.account_ids,
+                expire_time=self.expire_time,
+                validate_only=True,
+                force=self._force,
+                refuse_if_loses_true_positives=self._keeps_true_positives,
+            )
+        except ConflictError as error:
+            # It may well be this one, made by an earlier run; `make` tells.
+            if error.reason != "RESOURCE_EXISTS":
+                raise
+
+    def make(self, client: Client) -> None:
+        """Makes it, or leaves it as it is where an earlier run has made it."""
+        soar_steps.allow_pattern(
+            client,
+            self._entry_id,
+            self.pattern,
+            justification=self.justification,
+            account_ids=self.account_ids,
+            expire_time=time_text(self.expire_time),
+            force=self._force,
+            refuse_if_loses_true_positives=self._keeps_true_positives,
+        )
+
+
+def _output_of(preview: TuningPreview, entry: _Entry, *, is_applied: bool) -> AllowPatternOutput:
     return AllowPatternOutput(
-        pattern=pattern,
+        pattern=entry.pattern,
         is_applied=is_applied,
         entry_name=entry.name,
         justification=entry.justification,
-        account_ids=list(entry.account_ids),
+        account_ids=entry.account_ids,
         expire_time=time_text(entry.expire_time),
         evaluated_count=preview.evaluated_count,
         rescored_count=preview.rescored_count,

@@ -10,6 +10,7 @@ from typing import Final
 from soar_sdk.exceptions import ActionFailure, AssetMisconfiguration
 
 from amiguard_client import AmiguardError, Client, RetryPolicy, connect
+from amiguard_client.soar import SoarError
 
 from .asset import Asset
 
@@ -33,6 +34,10 @@ def connected(asset: Asset) -> Iterator[Client]:
             yield client
     except AmiguardError as error:
         raise ActionFailure(line_of(error)) from error
+    except SoarError as error:
+        cause = error.__cause__
+        line = line_of(cause) if isinstance(cause, AmiguardError) else str(error)
+        raise ActionFailure(line) from error
 
 
 def line_of(error: AmiguardError) -> str:

@@ -9,6 +9,7 @@ from soar_sdk.exceptions import ActionFailure
 from soar_sdk.params import Param, Params
 
 from amiguard_client import Disposition
+from amiguard_client import soar as soar_steps
 
 from .asset import LIKELIHOODS, Asset
 from .connection import connected
@@ -152,10 +153,11 @@ def get_finding(
 def acknowledge_finding(
     params: AcknowledgeFindingParams, soar: SOARClient[ActionOutput], asset: Asset
 ) -> FindingOutput:
-    """Moves an open finding to acknowledged."""
+    """Moves an open finding to acknowledged; one that is so already stays so."""
     name = required("finding", params.finding)
     with connected(asset) as client:
-        finding = client.acknowledge_finding(name, assignee=text_of(params.assignee))
+        soar_steps.acknowledge(client, name, assignee=text_of(params.assignee))
+        finding = client.get_finding(name)
     soar.set_message(f"{finding.name} is {finding.state}, taken up by {finding.assignee}")
     return FindingOutput(**finding_fields(finding))
 
@@ -163,7 +165,7 @@ def acknowledge_finding(
 def close_finding(
     params: CloseFindingParams, soar: SOARClient[ActionOutput], asset: Asset
 ) -> FindingOutput:
-    """Closes a finding with what it turned out to be."""
+    """Closes a finding with what it turned out to be; one that is closed so stays so."""
     name = required("finding", params.finding)
     disposition = Disposition(one_of("disposition", params.disposition, DISPOSITIONS))
     comment = required("comment", params.comment)
@@ -175,8 +177,13 @@ def close_finding(
             "with nothing else"
         )
     with connected(asset) as client:
-        finding = client.close_finding(
-            name, disposition, comment=comment, accept_until_time=accept_until
+        soar_steps.close(
+            client,
+            name,
+            disposition.value,
+            comment=comment,
+            accept_until_time=time_text(accept_until),
         )
+        finding = client.get_finding(name)
     soar.set_message(f"{finding.name} is {finding.state} as {finding.disposition}")
     return FindingOutput(**finding_fields(finding))

@@ -7,7 +7,6 @@ yielded is stored, and not at all where that fails.
 """
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Final
 
 from soar_sdk.asset_state import AssetState
@@ -20,7 +19,6 @@ from amiguard_client import (
     InvalidRequestError,
 )
 
-from .connection import PATIENCE
 from .outputs import time_text
 
 _CONDITION: Final = "condition"
@@ -64,7 +62,7 @@ class Following:
         self._state.put_all(
             {
                 _CONDITION: self._condition,
-                _CURSOR: self._present_cursor(),
+                _CURSOR: self._client.poll_findings(self._condition).cursor,
                 _LISTED: False,
                 _LISTED_UNTIL: "",
             }
@@ -74,7 +72,7 @@ class Following:
         if not self._state[_LISTED]:
             yield from self._list()
         if self._state[_LISTED] and self._room > 0:
-            yield from self._watch()
+            yield from self._follow()
 
     def _list(self) -> Iterator[Finding]:
         conditions = [f"({self._condition})"] if self._condition else []
@@ -94,31 +92,16 @@ class Following:
             yield finding
         self._state[_LISTED] = True
 
-    def _watch(self) -> Iterator[Finding]:
-        """Yields changes up to the present.
-
-        A stream has no end. It is at the present when its cursor is that of a stream that begins
-        there, or when it gives a sign of life, which says that there is nothing else to send.
-        """
-        if self._state[_CURSOR] == self._present_cursor():
-            return
-        stream = self._client.watch_findings(
-            self._condition, cursor=str(self._state[_CURSOR]), retry=PATIENCE
-        )
-        with closing(stream) as responses:
-            for number, changes in enumerate(responses):
-                self._room -= len(changes.findings)
-                yield from changes.findings
-                self._state[_CURSOR] = changes.cursor
-                # Every stream begins with a sign of life.
-                is_quiet = not changes.findings and number > 0
-                is_present = changes.findings and changes.cursor == self._present_cursor()
-                if is_quiet or is_present or self._room <= 0:
-                    return
-
-    def _present_cursor(self) -> str:
-        with closing(self._client.watch_findings(self._condition, retry=PATIENCE)) as responses:
-            return next(responses).cursor
+    def _follow(self) -> Iterator[Finding]:
+        while self._room > 0:
+            changes = self._client.poll_findings(
+                self._condition, cursor=str(self._state[_CURSOR]), limit=self._room
+            )
+            self._room -= len(changes.findings)
+            yield from changes.findings
+            self._state[_CURSOR] = changes.cursor
+            if not changes.findings:
+                return
 
 
 def _is_about_cursor(error: InvalidRequestError) -> bool:

@@ -184,6 +184,17 @@ class TestHandling:
 
         assert row["accept_until_time"] == f"{day}T00:00:00Z"
 
+    def test_playbook_that_runs_again_changes_nothing(self, soar: Soar, live: Live) -> None:
+        """A finding that is already as an action would leave it stays so, and it succeeds."""
+        name = live.occur(1)
+        closing = {"finding": name, "disposition": "TRUE_POSITIVE", "comment": "it was one"}
+
+        acknowledged = [soar.run("acknowledge finding", finding=name).row for _ in range(2)]
+        closed = [soar.run("close finding", **closing).row for _ in range(2)]
+
+        assert acknowledged[0] == acknowledged[1]
+        assert closed[0] == closed[1]
+
 
 RECORDS = {
     "a list": f"[{SEARCH.decode()}, {LAUNCH.decode()}]",
@@ -276,7 +287,7 @@ class TestAllowPattern:
             "entry_name": "allowlistEntries/acme-names",
             "pattern": "acme-*",
             "justification": "only ours",
-            "account_ids": ["000123456789", ACCOUNT],
+            "account_ids": [ACCOUNT, "000123456789"],
             "expire_time": f"{IN_A_MONTH.date().isoformat()}T00:00:00Z",
         }
         assert {key: row[key] for key in expected} == expected
@@ -285,6 +296,14 @@ class TestAllowPattern:
         ]
         found = soar.run("get finding", finding=name).row
         assert found["score_steps"][-1]["allowlist_entry"] == "allowlistEntries/acme-names"
+
+    def test_entry_is_made_once(self, soar: Soar, live: Live) -> None:
+        """A playbook that runs again finds the entry it made."""
+        wanted = {"pattern": "acme-*", "justification": "only ours", "apply": True}
+
+        made = [soar.run("allow pattern", **wanted).row for _ in range(2)]
+
+        assert made[0]["entry_name"] == made[1]["entry_name"] == _entries(live)[0].name
 
 
 def _entries(live: Live) -> list[AllowlistEntry]:

@@ -218,14 +218,23 @@ class TestParameters:
         assert failure.startswith(f"Action failure in {action}: ")
         assert line in failure
 
-    def test_finding_is_taken_up_once(self, soar: Soar, live: Live) -> None:
+    def test_closed_finding_is_not_taken_up(self, soar: Soar, live: Live) -> None:
         """A finding in another state is left as it is, and the state is said."""
         name = live.occur(1)
-        assert soar.run("acknowledge finding", finding=name).is_success
+        assert soar.run("close finding", **ACTIONS["close finding"] | {"finding": name}).is_success
 
         failure = soar.run("acknowledge finding", finding=name).failure
 
-        assert failure.endswith(f"{name} is ACKNOWLEDGED, expected OPEN")
+        assert failure.endswith(f"{name} is CLOSED, expected OPEN")
+
+    def test_entry_of_another_pattern_is_left(self, soar: Soar) -> None:
+        """An id that something else has already is refused."""
+        wanted = {"justification": "why", "apply": True, "entry_id": "names"}
+        assert soar.run("allow pattern", pattern="acme-*", **wanted).is_success
+
+        failure = soar.run("allow pattern", pattern="other-*", **wanted).failure
+
+        assert failure.endswith("allowlistEntries/names exists already")
 
     def test_pattern_that_hides_a_true_positive_is_refused(self, soar: Soar, live: Live) -> None:
         """Unless that is asked for; the findings that would be lost are named."""
