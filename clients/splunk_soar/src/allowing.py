@@ -8,7 +8,7 @@ from soar_sdk.action_results import ActionOutput, OutputField
 from soar_sdk.exceptions import ActionFailure
 from soar_sdk.params import Param, Params
 
-from amiguard_client import Client, ConflictError, TuningPreview
+from amiguard_client import AllowlistEntry, Client, ConflictError, TuningPreview
 from amiguard_client import soar as soar_steps
 
 from .asset import Asset
@@ -97,8 +97,7 @@ def allow_pattern(
         preview = client.tuning.preview_entry(
             organization_pattern=entry.pattern, account_ids=entry.account_ids
         )
-        if params.apply:
-            entry.make(client)
+        made = entry.make(client) if params.apply else None
     counts = (
         f"of {preview.evaluated_count} findings of the last 7 days {preview.rescored_count} get "
         f"another score, {preview.removed_count} go, {preview.added_count} come"
@@ -109,7 +108,7 @@ def allow_pattern(
         soar.set_message(
             f"Tried, and nothing changed: {counts}; run it with apply to make the entry"
         )
-    return _output_of(preview, entry, is_applied=params.apply)
+    return _output_of(preview, entry, made=made)
 
 
 class _Entry:
@@ -150,8 +149,8 @@ class _Entry:
             if error.reason != "RESOURCE_EXISTS":
                 raise
 
-    def make(self, client: Client) -> None:
-        """Makes it, or leaves it as it is where an earlier run has made it."""
+    def make(self, client: Client) -> AllowlistEntry:
+        """Returns it, made now or, for the same pattern and accounts, by an earlier run."""
         soar_steps.allow_pattern(
             client,
             self._entry_id,
@@ -162,16 +161,20 @@ class _Entry:
             force=self._force,
             refuse_if_loses_true_positives=self._keeps_true_positives,
         )
+        return client.tuning.get_entry(self._entry_id)
 
 
-def _output_of(preview: TuningPreview, entry: _Entry, *, is_applied: bool) -> AllowPatternOutput:
+def _output_of(
+    preview: TuningPreview, entry: _Entry, *, made: AllowlistEntry | None
+) -> AllowPatternOutput:
+    shown = made or entry
     return AllowPatternOutput(
         pattern=entry.pattern,
-        is_applied=is_applied,
+        is_applied=made is not None,
         entry_name=entry.name,
-        justification=entry.justification,
-        account_ids=entry.account_ids,
-        expire_time=time_text(entry.expire_time),
+        justification=shown.justification,
+        account_ids=list(shown.account_ids),
+        expire_time=time_text(shown.expire_time),
         evaluated_count=preview.evaluated_count,
         rescored_count=preview.rescored_count,
         removed_count=preview.removed_count,

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import Final
 
 from soar_sdk.exceptions import ActionFailure, AssetMisconfiguration
 
 from amiguard_client import AmiguardError, Client, RetryPolicy, connect
+from amiguard_client.options import is_loopback
 from amiguard_client.soar import SoarError
 
 from .asset import Asset
@@ -18,7 +18,7 @@ PATIENCE: Final = RetryPolicy(give_up_after=timedelta(seconds=10))
 """How long a server may be away: a restart takes seconds, and whoever waits for an action wants to
 know of more."""
 
-_ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 _CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----"
 
 
@@ -51,7 +51,7 @@ def line_of(error: AmiguardError) -> str:
 
 
 def _connect(asset: Asset) -> Client:
-    host = _host_of(asset.server)
+    _check_address(asset.server)
     certificates = (asset.ca_certificate or "").strip()
     token = (asset.token or "").strip()
     if not (token.isascii() and token.isprintable()):
@@ -64,7 +64,7 @@ def _connect(asset: Asset) -> Client:
             root_certificates=certificates.encode() or None,
             token=token or None,
         )
-    if not _is_loopback(host):
+    if not is_loopback(asset.server):
         raise AssetMisconfiguration(
             f"insecure: got server {asset.server!r}, wanted one on this machine; "
             "switch insecure off for any other"
@@ -74,17 +74,9 @@ def _connect(asset: Asset) -> Client:
     return connect(asset.server, insecure=True, token=token or None)
 
 
-def _host_of(server: str) -> str:
-    address = _ADDRESS.fullmatch(server)
-    if address is None:
+def _check_address(server: str) -> None:
+    # gRPC would take more: to it a name without a port is a server on port 443.
+    if _ADDRESS.fullmatch(server) is None:
         raise AssetMisconfiguration(
             f"server: got {server!r}, wanted HOST:PORT, such as amiguard.example.com:7443"
         )
-    return address["host"].strip("[]")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

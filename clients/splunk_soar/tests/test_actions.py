@@ -287,7 +287,7 @@ class TestAllowPattern:
             "entry_name": "allowlistEntries/acme-names",
             "pattern": "acme-*",
             "justification": "only ours",
-            "account_ids": [ACCOUNT, "000123456789"],
+            "account_ids": ["000123456789", ACCOUNT],
             "expire_time": f"{IN_A_MONTH.date().isoformat()}T00:00:00Z",
         }
         assert {key: row[key] for key in expected} == expected
@@ -301,9 +301,11 @@ class TestAllowPattern:
         """A playbook that runs again finds the entry it made."""
         wanted = {"pattern": "acme-*", "justification": "only ours", "apply": True}
 
-        made = [soar.run("allow pattern", **wanted).row for _ in range(2)]
+        made = soar.run("allow pattern", **wanted).row
+        again = soar.run("allow pattern", **wanted | {"justification": "another reason"}).row
 
-        assert made[0]["entry_name"] == made[1]["entry_name"] == _entries(live)[0].name
+        assert made["entry_name"] == again["entry_name"] == _entries(live)[0].name
+        assert again["justification"] == "only ours"
 
 
 def _entries(live: Live) -> list[AllowlistEntry]:
