@@ -100,6 +100,16 @@ def test_help_is_as_it_is_shown(page: str) -> None:
         assert shown == said, command
 
 
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in DOCS)])
+def test_links_lead_somewhere(page: str) -> None:
+    """What a page links to in the repository is there, and every page of docs is linked to."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
+
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+    assert page != "README.md" or {f"docs/{p.name}" for p in DOCS} <= set(links)
+
+
 def test_readme_shows_the_whole_command_line() -> None:
     """A reader of the README sees each command there is."""
     assert "```text\n$ amiguardctl --help\n" in README

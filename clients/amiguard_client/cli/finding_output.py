@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amiguard_client.cli.listings import write_items
+from amiguard_client.cli.listings import ocsf_of, write_items
 from amiguard_client.cli.output import (
     CSV,
     JSON,
@@ -73,6 +73,8 @@ class ChangeWriter:
                     write_yaml_document(to_json(message))
             case "ndjson":
                 write_ndjson(map(to_json, messages))
+            case "ocsf":
+                write_ndjson(map(ocsf_of, messages))
             case _ if self._has_rows:
                 self._write_rows(messages)
             case _:

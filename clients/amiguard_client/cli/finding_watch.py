@@ -47,7 +47,7 @@ MAX_CURSOR_BYTES = 4096
 @output_option(
     FINDING_FORMS,
     "For each change, table: a line for people; wide, with all there is; json as the API has it, "
-    "ndjson on one line, or yaml; csv.",
+    "ndjson on one line, or yaml; csv; ocsf, a Detection Finding on one line.",
 )
 @click.pass_context
 def watch(

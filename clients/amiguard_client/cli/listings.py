@@ -13,6 +13,7 @@ from amiguard_client.cli.output import (
     CSV,
     JSON,
     NDJSON,
+    OCSF,
     TABLE,
     WIDE,
     YAML,
@@ -68,11 +69,11 @@ LIST_OUTPUT = output_option(
     "table; wide, with a line for each item; json as the API has it, ndjson with a line for each "
     "item, or yaml; csv for a spreadsheet.",
 )
-FINDING_FORMS = _FORMS
+FINDING_FORMS = (*_FORMS, OCSF)
 FINDING_OUTPUT = output_option(
     FINDING_FORMS,
     "table; wide, with every column; json as the API has it, ndjson with a line for each finding, "
-    "or yaml; csv for a spreadsheet.",
+    "or yaml; csv for a spreadsheet; ocsf, a Detection Finding a line.",
 )
 
 
@@ -123,8 +124,17 @@ def write_items(
             from amiguard_client.cli.csv_files import csv_lines
 
             click.echo(csv_lines(sheet_of(items).as_texts()), nl=False)
+        case "ocsf":
+            write_ndjson(map(ocsf_of, items))
         case _:
             write_sheet(sheet_of(items), is_wide=output == WIDE)
+
+
+def ocsf_of(finding: Any) -> Any:
+    """Returns the OCSF Detection Finding of a finding's message."""
+    from amiguard.ocsf import detection_finding
+
+    return detection_finding(finding)
 
 
 @contextmanager

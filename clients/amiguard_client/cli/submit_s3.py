@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,8 @@ from amiguard_client.cli.output import say
 from amiguard_client.cli.times import Time
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from amiguard_client.cli.discovery import Discovery
     from amiguard_client.forward.journal import Journal
     from amiguard_client.forward.notifications import ObjectAt
@@ -107,6 +108,8 @@ class Objects:
 
         Raises an AwayError where S3 is away for longer than is waited.
         """
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="amiguard-fetch") as pool:
             fetched: deque[tuple[ObjectAt, Future[BinaryIO]]] = deque()
             try:
