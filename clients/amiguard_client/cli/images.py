@@ -123,7 +123,8 @@ def _show_known(tuning: TuningCalls, image_ids: set[str], region: str, *, is_tal
 
     pages = tuning.image_pages(region=region, page_size=BATCH)
     known = [image for page in pages for image in page.images if image.image_id in image_ids]
-    write(image_sheet(known), is_talk=is_talk)
+    if known:
+        write(image_sheet(known), is_talk=is_talk)
     say(f"{count_text(len(known), 'image')} of {len(image_ids):,} known.")
 
 

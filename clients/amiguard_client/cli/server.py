@@ -114,9 +114,13 @@ def sink_calls(ctx: click.Context) -> Iterator[SinkCalls]:
 
 def _sendable(token: str | None) -> str | None:
     """Returns a token that can stand in a header, or ends the command with a usage error."""
-    if token is not None and not (token.isascii() and token.isprintable()):
+    if token is None:
+        return None
+    # Secrets that are mounted or exported often end with the line that they were written with.
+    stripped = token.strip()
+    if not stripped.isascii() or any(c.isspace() or not c.isprintable() for c in stripped):
         raise click.UsageError("got a token with characters that no token has")
-    return token
+    return stripped
 
 
 def _read(path: Path) -> bytes:

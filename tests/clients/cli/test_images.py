@@ -194,6 +194,20 @@ def test_forgetting_asks(live: Live) -> None:
     assert len(known(live)) == 1
 
 
+def test_what_would_be_forgotten_is_shown(live: Live) -> None:
+    """A dry run shows what is known of the images, and forgets nothing; so does the question."""
+    images(live, "import", "-", *REGION, stdin=described(STRANGER))
+
+    tried = images(live, "forget", "ami-1", "ami-7", *REGION, "--dry-run")
+    with asking("--server", live.target, "images", "forget", "ami-1", *REGION) as asked:
+        asked.wait_for("000000000009")
+        asked.answer("n")
+
+    assert "000000000009" in tried.stdout
+    assert tried.stderr == "1 image of 2 known.\n"
+    assert len(known(live)) == 1
+
+
 @pytest.mark.parametrize("verb", [("import", "x"), ("forget", "ami-1")])
 def test_region_is_required(verb: tuple[str, ...]) -> None:
     """An image id means nothing without its region."""

@@ -245,7 +245,7 @@ def test_server_that_speaks_plain_text_is_named_so(server: ScriptedServer) -> No
     assert "--insecure" in result.stderr
 
 
-@pytest.mark.parametrize("token", ["a b\n", "\u00e9", "x\ty"])
+@pytest.mark.parametrize("token", ["a b", "a\nb", "\u00e9", "x\ty", "\x7f"])
 def test_token_that_cannot_be_sent_exits_2(token: str) -> None:
     """What fits into no header is refused before anything is sent, and is not shown."""
     result = run("--server", "127.0.0.1:1", "--token", token, "findings", "list")
@@ -253,6 +253,17 @@ def test_token_that_cannot_be_sent_exits_2(token: str) -> None:
     assert result.exit_code == 2
     assert "got a token with characters that no token has" in result.stderr
     assert token not in result.stderr
+
+
+def test_token_may_end_with_a_line(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of the line that a secret was written with is no part of it."""
+    server.findings.findings = [finding_pb2.Finding(name="findings/f")]
+    monkeypatch.setenv("AMIGUARD_TOKEN", "secret\n")
+
+    result = run("--server", server.target, "findings", "get", "f")
+
+    assert result.exit_code == 0
+    assert server.findings.metadata[0]["authorization"] == "Bearer secret"
 
 
 def test_options_of_the_server_stand_anywhere(server: ScriptedServer) -> None:
