@@ -44,7 +44,7 @@ from amiguard_client.retry import RetryPolicy, Timing
 from amiguard_client.submit import Submitter
 from amiguard_client.summary import BatchResult
 
-MIN_BYTES_PER_DELIVERY: Final = 8 * 1024 * 1024
+MIN_BYTES_PER_DELIVERY: Final = 16 * 1024 * 1024
 """Memory that forwarding one log file takes at least."""
 FOR_EVER: Final = timedelta(days=36_500)
 
@@ -89,18 +89,22 @@ class ForwardSettings:
     @property
     def spool_bytes(self) -> int:
         """Bytes of one object that are held in memory."""
-        return self.max_bytes_in_flight // self.in_flight // 4
+        return self._share_bytes // 4
 
     @property
     def bounds(self) -> Limits:
         """Bounds on one submission, so that all of them keep to the bytes in flight."""
-        share = self.max_bytes_in_flight // self.in_flight
         return Limits(
             max_batches_in_flight=2,
             max_records_per_batch=_UNBOUNDED,
-            max_message_bytes=share // 2 // _MESSAGES_HELD,
-            max_inflated_bytes=share // 4,
+            max_message_bytes=self._share_bytes // 2 // _MESSAGES_HELD,
+            max_inflated_bytes=self._share_bytes // 4,
         )
+
+    @property
+    def _share_bytes(self) -> int:
+        """Bytes that one delivery holds: each is in memory twice on its way to the server."""
+        return self.max_bytes_in_flight // self.in_flight // 2
 
 
 class Forwarder:

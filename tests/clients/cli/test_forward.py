@@ -175,7 +175,7 @@ def _get(url: str) -> str:
         (["sqs", "https://q", "--wait", "0s"], 2, "--wait: got 0 s, wanted whole seconds"),
         (["sqs", "https://q", "--visibility", "0.5s"], 2, "--visibility: got 0.5 s"),
         (["sqs", "https://q", "--in-flight", "0"], 2, "0 is not in the range"),
-        (["sqs", "https://q", "--max-bytes-in-flight", "1MiB"], 1, "wanted at least 67108864"),
+        (["sqs", "https://q", "--max-bytes-in-flight", "1MiB"], 1, "wanted at least 134217728"),
         (["sqs", "https://q", "--max-bytes-in-flight", "lots"], 2, "got 'lots', wanted a number"),
         (["sqs", "https://q", "--source", "My Forwarder"], 1, "got 'My Forwarder', wanted 1 to 64"),
         (["directory", "no/such"], 2, "does not exist"),

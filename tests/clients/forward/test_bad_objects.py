@@ -185,7 +185,7 @@ def test_a_huge_object_goes_in_pieces_and_one_over_the_limit_not_at_all(
     cloud.send(queue, s3_event("huge.json"), s3_event("larger.json"))
 
     with scene(
-        live.target, in_flight=1, max_bytes_in_flight=8 * 1024**2, max_object_bytes=len(content)
+        live.target, in_flight=1, max_bytes_in_flight=16 * 1024**2, max_object_bytes=len(content)
     ) as here:
         assert here.settings.spool_bytes < len(content)
         here.forwarder.run(here.sqs(queue, dead_letters=FolderOfDeadLetters(tmp_path)))
