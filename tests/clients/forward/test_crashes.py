@@ -77,7 +77,7 @@ def test_sqs_survives_kills(
     log = tmp_path / "forwarder.log"
 
     for _ in range(KILLS):
-        trap = Trap(cloud, after=draws.randint(1, 30), is_done=draws.random() < 0.5)
+        trap = Trap(cloud, after=draws.randint(1, 16), is_done=draws.random() < 0.5)
         with forwarding(*command, target=live.target, log=log) as process:
             assert trap.sprung.wait(60), log.read_text()
             process.kill()
