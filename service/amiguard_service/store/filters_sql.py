@@ -166,7 +166,9 @@ def compile_lead(term: Comparison | Has, backend: str) -> Select[Any]:
     return select(table.c.finding_id).where(wanted)
 
 
-def compile_stretches(keys: Sequence[OrderKey], position: Position) -> list[Condition]:
+def compile_stretches(
+    keys: Sequence[OrderKey], position: Position, route: Route
+) -> list[Condition]:
     """Returns what rows after a position fulfil, as conditions to go through one after another.
 
     Rows that share all but the last key with the position come first, those that differ in the
@@ -175,22 +177,22 @@ def compile_stretches(keys: Sequence[OrderKey], position: Position) -> list[Cond
     stretches: list[Condition] = []
     for length in range(len(keys), 0, -1):
         *same, (key, value) = zip(keys[:length], position[:length], strict=True)
-        column, bound = column_of(key.field), _as_stored(key.field, value)
+        column, bound = _ordering(key, route), _as_stored(key.field, value)
         ahead = column < bound if key.descending else column > bound
-        equal = (column_of(k.field) == _as_stored(k.field, v) for k, v in same)
+        equal = (_ordering(k, route) == _as_stored(k.field, v) for k, v in same)
         stretches.append(and_(*equal, ahead))
     return stretches
 
 
 def compile_order(keys: Sequence[OrderKey], route: Route) -> list[ColumnElement[Any]]:
     """Returns an order as the terms of ORDER BY."""
-    terms: list[ColumnElement[Any]] = []
-    for key in keys:
-        column = column_of(key.field)
-        if route.lead is not None:
-            column = _hidden(column)
-        terms.append(column.desc() if key.descending else column.asc())
-    return terms
+    columns = [(_ordering(key, route), key.descending) for key in keys]
+    return [column.desc() if descending else column.asc() for column, descending in columns]
+
+
+def _ordering(key: OrderKey, route: Route) -> ColumnElement[Any]:
+    column = column_of(key.field)
+    return column if route.lead is None else _hidden(column)
 
 
 def _as_stored(field: str, value: int | str | None) -> Any:

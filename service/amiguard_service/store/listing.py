@@ -48,7 +48,7 @@ def fetch_findings(
         .where(compile_filter(condition, backend, route=route))
         .order_by(*compile_order(order, route))
     )
-    stretches = [true()] if after is None else compile_stretches(order, after)
+    stretches = [true()] if after is None else compile_stretches(order, after, route)
     rows: list[Row[Any]] = []
     for stretch in stretches:
         if len(rows) < limit:
