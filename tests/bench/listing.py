@@ -142,7 +142,8 @@ def measure(
 ) -> Iterator[Figure]:
     """Gives the worst page of each filter, by medians, and the 99th percentile over all of them.
 
-    Of both as many rows are asked for as the few have on that page, so that the same is compared.
+    Of both as many rows are asked for as the few have on that page, and pages that show more of the
+    one than of the other are left out, so that the same is compared.
     """
     everything: tuple[list[float], list[float]] = ([], [])
     few_filters, many_filters = (filters(population) for population in populations)
@@ -154,7 +155,12 @@ def measure(
         for place in few_pages.keys() & many_pages.keys():
             few_page, many_page = few_pages[place], many_pages[place]
             limit = min(len(few_page.read(few)), len(many_page.read(many)))
-            if not limit:
+            shown = [
+                sum(len(found.recent_occurrences) for found in page.read(engine, limit=limit))
+                for page, engine in ((few_page, few), (many_page, many))
+                if limit
+            ]
+            if not limit or max(shown) > 1.2 * min(shown):
                 continue
             timed = [
                 (few_page.seconds(few, limit=limit), many_page.seconds(many, limit=limit))

@@ -14,8 +14,8 @@ from sqlalchemy import (
     String,
     Table,
     and_,
-    exists,
     func,
+    literal,
     not_,
     or_,
     select,
@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from amiguard_core.findings import HIGH_FROM, MEDIUM_FROM, Likelihood
+from amiguard_core.score import MAX_SCORE
 from amiguard_service.filters import (
     UNSPECIFIED,
     And,
@@ -73,7 +74,7 @@ _LISTS: Mapping[str, tuple[Table, str]] = {
 _BANDS = {
     Likelihood.LOW: (0, MEDIUM_FROM),
     Likelihood.MEDIUM: (MEDIUM_FROM, HIGH_FROM),
-    Likelihood.HIGH: (HIGH_FROM, 101),
+    Likelihood.HIGH: (HIGH_FROM, MAX_SCORE + 1),
 }
 _COMPARE: Mapping[Operator, Callable[[Any, Any], Any]] = {
     Operator.EQUAL: operator.eq,
@@ -131,7 +132,7 @@ def compile_filter(condition: Filter, backend: str, *, route: Route = ANY_ROUTE)
         case Not(part):
             return not_(compile_filter(part, backend, route=route))
         case Has():
-            return _compile_has(condition, is_lead=condition is route.lead)
+            return _compile_has(condition, backend, is_lead=condition is route.lead)
         case Comparison(key=str()):
             return _compile_label(condition, backend, is_lead=condition is route.lead)
         case Comparison():
@@ -216,10 +217,10 @@ def _of_list(term: Has) -> tuple[Table, Condition]:
     return table, table.c[column] == term.element
 
 
-def _compile_has(term: Has, *, is_lead: bool) -> Condition:
+def _compile_has(term: Has, backend: str, *, is_lead: bool) -> Condition:
     name = term.field.name
     if name in _LISTS:
-        return _having(*_of_list(term), is_lead=is_lead)
+        return _having(*_of_list(term), backend, is_lead=is_lead)
     match term.field.kind:
         case Kind.ENUM if name == "disposition":
             return findings.c.disposition.is_not(None)
@@ -238,7 +239,11 @@ def _compile_comparison(term: Comparison, backend: str, *, hide: bool) -> Condit
         low, high = _BANDS[Likelihood(str(value))] if value != UNSPECIFIED else (0, 0)
         score = _hidden(findings.c.score) if hide else findings.c.score
         inside = and_(score >= low, score < high)
-        return inside if term.operator is Operator.EQUAL else not_(inside)
+        # Each a range, so that an index can pass the band over.
+        outside = [score < low] if low > 0 else []
+        if high <= MAX_SCORE:
+            outside.append(score >= high)
+        return inside if term.operator is Operator.EQUAL else or_(*outside)
     if name == "disposition":
         column = func.coalesce(findings.c.disposition, UNSPECIFIED)
     elif hide and name in _INDEXED:
@@ -252,7 +257,7 @@ def _compile_label(term: Comparison, backend: str, *, is_lead: bool) -> Conditio
     """A key that is not there equals nothing, and is ordered nowhere."""
     negated = term.operator is Operator.NOT_EQUAL
     wanted = Operator.EQUAL if negated else term.operator
-    found = _having(*_of_label(term, wanted, backend), is_lead=is_lead)
+    found = _having(*_of_label(term, wanted, backend), backend, is_lead=is_lead)
     return not_(found) if negated else found
 
 
@@ -295,7 +300,7 @@ def _escape(text: str, special: str, form: str) -> str:
     return "".join(form.format(char) if char in special else char for char in text)
 
 
-def _having(table: Table, condition: Condition, *, is_lead: bool) -> Condition:
+def _having(table: Table, condition: Condition, backend: str, *, is_lead: bool) -> Condition:
     """Returns what findings fulfil that have a row fulfilling the condition in another table."""
     if is_lead:
         # As a set that is made once: the list begins with it.
@@ -304,4 +309,6 @@ def _having(table: Table, condition: Condition, *, is_lead: bool) -> Condition:
     of_finding = and_(
         table.c.account_id == findings.c.account_id, table.c.finding_id == findings.c.finding_id
     )
-    return exists().where(of_finding, condition)
+    found = select(literal(1)).select_from(table).where(of_finding, condition)
+    # PostgreSQL would make a set of it; with an offset it looks each finding up.
+    return (found.offset(0) if backend == POSTGRESQL else found).correlate(findings).exists()
