@@ -158,7 +158,11 @@ class DirectorySource:
             return None  # gone since it was listed
         age = time.time() - status.st_mtime
         # A time in the future says nothing of how long ago it was.
-        if not status.st_size or 0 <= age < self.settings.settle.total_seconds():
+        if not status.st_size:
+            return None
+        if 0 <= age < self.settings.settle.total_seconds():
+            if self.settings.is_once:
+                self.say(f"{entry.path}: left for the next run, as it has only just changed")
             return None
         return _Found(folder, entry.name, status.st_size, status.st_mtime_ns)
 

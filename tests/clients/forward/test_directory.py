@@ -96,8 +96,10 @@ def test_only_complete_files_are_taken(server: ScriptedServer, trail: Path) -> N
     (trail / "fresh.json").write_bytes(SEARCH)
     (trail / "empty.json").touch()
 
-    forward(server, trail, settle_seconds=50)
+    first = forward(server, trail, settle_seconds=50)
     assert server.ingest.committed == [[OTHER]]
+    left = f"{trail / 'fresh.json'}: left for the next run, as it has only just changed"
+    assert set(first.said) == {left}
     os.utime(trail / "fresh.json", (old, old))
     forward(server, trail, settle_seconds=50)
 
