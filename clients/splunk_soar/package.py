@@ -47,12 +47,13 @@ class PythonMissingError(Exception):
 def find_python() -> Path:
     """Returns a Python 3.13 that runs.
 
-    It is looked for on the PATH, where a shim of pyenv may stand that does not run, and among the
-    versions that pyenv and uv keep.
+    It is looked for on the PATH, where a shim of pyenv may stand that does not run, among the
+    versions that pyenv and uv keep, and beside the Python that runs this.
     """
     folders = [Path(folder) for folder in os.get_exec_path()]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     folders += sorted(pyenv.glob(f"{_VERSION}.*/bin"))
+    folders += sorted(Path(sys.base_prefix).parent.glob(f"{_VERSION}.*/bin"))
     folders += sorted(Path(_output(_UV, "python", "dir")).glob(f"cpython-{_VERSION}.*/bin"))
     tried = [folder / f"python{_VERSION}" for folder in folders]
     tried = [python for python in tried if python.is_file()]
