@@ -62,6 +62,7 @@ def finding_of(message: wire.Finding) -> Finding:
         accept_until_time=time_of(message, "accept_until_time"),
         create_time=time_of(message, "create_time"),
         update_time=time_of(message, "update_time"),
+        ocsf_json=message.ocsf_json or None,
         etag=message.etag,
     )
 

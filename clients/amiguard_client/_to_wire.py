@@ -66,6 +66,7 @@ def finding_message(finding: Finding) -> wire.Finding:
         rule_revision=finding.rule_revision,
         assignee=finding.assignee or "",
         labels=finding.labels,
+        ocsf_json=finding.ocsf_json or "",
         etag=finding.etag,
     )
     _set_member(message, "state", finding.state)

@@ -137,7 +137,8 @@ class Finding:
     `recent_occurrences` are the latest launches, at most 20. `disposition` is set once it is
     closed, `accept_until_time` while the risk is accepted, `suppression` while the rule itself
     sets it aside. `etag` makes a change conditional. Times only a server knows are None where a
-    finding was made without one.
+    finding was made without one, and `ocsf_json` is for callers of the bare stubs: here
+    `amiguard_client.ocsf` makes the event.
     """
 
     name: str
@@ -164,6 +165,7 @@ class Finding:
     accept_until_time: datetime | None
     create_time: datetime | None
     update_time: datetime | None
+    ocsf_json: str | None = None
     etag: str
 
 

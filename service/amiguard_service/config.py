@@ -20,7 +20,7 @@ CONFIG_VARIABLE: Final = "AMIGUARD_CONFIG"
 
 _FOREIGN_VARIABLES: Final = re.compile(
     # The command line's and the tests' own, and whatever a file of sinks names.
-    r"AMIGUARD_(CA|SERVER|TOKEN|(CLIENT|SINK|TEST)_.*)"
+    r"AMIGUARD_(CA|CONFIG|CONTEXT|SERVER|TIMEOUT|TOKEN|(CLIENT|SINK|TEST)_.*)"
     # What Kubernetes and Docker set in each container for a service called amiguard-something.
     r"|AMIGUARD_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)"
 )

@@ -30,7 +30,7 @@ from amiguard_service.store.changes import ChangePage
 from amiguard_service.store.engines import Database, naming_the_unavailable
 from amiguard_service.store.errors import StoreError
 from amiguard_service.store.history import fetch_history
-from amiguard_service.store.keys import fetch_or_make_key, make_and_delete_key
+from amiguard_service.store.keys import delete_probe, fetch_or_make_key, store_probe
 from amiguard_service.store.listing import fetch_findings
 from amiguard_service.stored import HistoryEntry, StoredFinding, StoredOccurrence
 from amiguard_service.tally import Tally
@@ -109,10 +109,10 @@ class Engine:
         return (self._database.write(lambda c: fetch_or_make_key(c, "page_tokens", now=now)),)
 
     def ping(self) -> None:
-        """Raises StoreUnavailableError where the database cannot take a transaction that writes."""
-        # A transaction that writes nothing needs no room on the disk, and would always succeed.
+        """Raises StoreUnavailableError where the database cannot take what a commit writes."""
         now = self._clock()
-        self._database.write(lambda c: make_and_delete_key(c, "probe", now=now))
+        self._database.write(lambda c: store_probe(c, now=now))
+        self._database.write(delete_probe)
 
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Makes batches durable, with every finding they cause, in one transaction.

@@ -74,6 +74,7 @@ FINDING = {
     "accept_until_time": "2026-03-31T10:00:00Z",
     "create_time": "2026-03-01T10:00:00Z",
     "update_time": "2026-03-01T10:00:00Z",
+    "ocsf_json": "{}",
     "etag": "e1",
 }
 

@@ -85,6 +85,7 @@ def test_finding_is_read_in_full(server: ScriptedServer, client: Client) -> None
         accept_until_time=TIME + timedelta(days=30),
         create_time=TIME,
         update_time=TIME,
+        ocsf_json="{}",
         etag="e1",
     )
 

@@ -94,4 +94,18 @@ KEPT = (
             RuleChange(RuleConfig(window=timedelta(seconds=60))),
         ),
     ),
+    KeptRound(
+        "server that cannot commit does not say that it serves",
+        "With room for the probe and none for a commit, a server called itself serving at times.",
+        SQLITE,
+        2019,
+        (
+            Step(3, Do.REFUSE_WRITES, 0),
+            Step(4, Do.ALLOW_WRITES, 0),
+            Step(18, Do.DRAIN, 0),
+            Step(28, Do.START, 0),
+            Step(29, Do.REFUSE_WRITES, 0),
+            Step(30, Do.ALLOW_WRITES, 0),
+        ),
+    ),
 )

@@ -51,7 +51,7 @@ from amiguard_service.store.errors import StoreUnavailableError
 path = Path(sys.argv[1])
 engine = Engine.open(f"sqlite:///{path}")
 engine.page_token_keys()
-size = path.with_name(f"{path.name}-wal").stat().st_size
+size = path.with_name(f"{path.name}-wal").stat().st_size + int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 try:
     engine.ping()
@@ -62,10 +62,11 @@ except StoreUnavailableError:
 """
 
 
-def test_probe_notices_a_disk_that_takes_nothing(tmp_path: Path) -> None:
-    """A server whose disk is full does not call itself serving after every probe."""
+@pytest.mark.parametrize("room", [0, 50_000])
+def test_probe_notices_a_disk_that_takes_no_commit(tmp_path: Path, room: int) -> None:
+    """A server whose disk is full, or has room for a little, does not call itself serving."""
     ended = subprocess.run(
-        [sys.executable, "-c", FILE_THAT_CANNOT_GROW, str(tmp_path / "amiguard.db")],
+        [sys.executable, "-c", FILE_THAT_CANNOT_GROW, str(tmp_path / "amiguard.db"), str(room)],
         check=False,
         capture_output=True,
         text=True,

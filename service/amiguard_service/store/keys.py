@@ -10,6 +10,8 @@ from sqlalchemy import Connection, delete, insert, select
 from amiguard_service.store.schema import server_keys
 
 _KEY_BYTES = 32
+_PROBE = "probe"
+_PROBE_BYTES = 256 << 10
 
 
 def fetch_or_make_key(connection: Connection, name: str, *, now: datetime) -> bytes:
@@ -23,10 +25,17 @@ def fetch_or_make_key(connection: Connection, name: str, *, now: datetime) -> by
     return made
 
 
-def make_and_delete_key(connection: Connection, name: str, *, now: datetime) -> None:
-    """Leaves everything as it is, and yet makes the database write.
+def store_probe(connection: Connection, *, now: datetime) -> None:
+    """Makes the database write as much as a commit may, until `delete_probe`.
 
-    An update to what stands there already would not: SQLite leaves such a page alone.
+    What is made and deleted in one transaction would not: it leaves no page to be written. Nor
+    would a few bytes, for which there is room on a disk that is full.
     """
-    connection.execute(insert(server_keys), {"name": name, "key": b"", "create_time": now})
-    connection.execute(delete(server_keys).where(server_keys.c.name == name))
+    delete_probe(connection)
+    probe = secrets.token_bytes(_PROBE_BYTES)
+    connection.execute(insert(server_keys), {"name": _PROBE, "key": probe, "create_time": now})
+
+
+def delete_probe(connection: Connection) -> None:
+    """Takes away what `store_probe` left."""
+    connection.execute(delete(server_keys).where(server_keys.c.name == _PROBE))
