@@ -101,6 +101,7 @@ def test_missing_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "uv"))
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "only" / "this"))
 
     with pytest.raises(PythonMissingError, match=rf"wanted a Python 3\.13 .* got {shim}$"):
         find_python()
