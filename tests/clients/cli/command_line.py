@@ -14,6 +14,10 @@ from amiguard_client.cli.main import main
 if TYPE_CHECKING:
     from click.testing import Result
 
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+"""Begins the command of a program to be interrupted: what a shell started in the background,
+maybe these tests, ignores interrupts, and so does what it starts."""
+
 _TIMEOUT_SECONDS = 60
 
 

@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from amiguard_client import Client
-from tests.clients.cli.command_line import run
+from tests.clients.cli.command_line import INTERRUPTIBLE, run
 from tests.clients.live_server import Live
 from tests.clients.scripted_server import reason, serve, status
 from tests.clients.scripted_watch import line, playing
@@ -27,7 +27,7 @@ EXPIRED = status(grpc.StatusCode.OUT_OF_RANGE, "too old", (reason("CURSOR_EXPIRE
 @contextmanager
 def watching(live: Live, *args: object) -> Iterator[subprocess.Popen[str]]:
     """Runs a watch as a program of its own, which is interrupted at the end of the block."""
-    command = [sys.executable, "-m", "amiguard_client.cli", "--server", live.target]
+    command = [*INTERRUPTIBLE, sys.executable, "-m", "amiguard_client.cli", "--server", live.target]
     with subprocess.Popen(
         [*command, "findings", "watch", "-o", "ndjson", *map(str, args)],
         stdout=subprocess.PIPE,
