@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from msgspec.structs import asdict
 
 from amiguard_client.cli.bad_files import BadFileError, read_text
 from amiguard_client.cli.yaml_files import YamlFile, parse_yaml, write_yaml
+from amiguard_client.whole_files import write_whole
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 NAME_WANTED = "1 to 63 of letters, digits, dots, _ and -, the first a letter or digit"
@@ -170,14 +170,7 @@ def save_config(config: Config) -> None:
     path = config_path().resolve()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(write_yaml(plain))
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(path, write_yaml(plain).encode())
     except OSError as error:
         raise click.ClickException(f"cannot write {path}: {error.strerror}") from error
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -17,6 +15,7 @@ from amiguard_client.cli.finding_output import ChangeWriter
 from amiguard_client.cli.listings import FINDING_FORMS, output_option, pointing_into
 from amiguard_client.cli.server import server_of
 from amiguard_client.cli.times import Time
+from amiguard_client.whole_files import write_whole
 
 MAX_CURSOR_BYTES = 4096
 """A cursor is some hundred characters: what is longer is another file, given by mistake."""
@@ -119,13 +118,6 @@ def _undisturbed() -> Iterator[None]:
 def _write_cursor(path: Path, cursor: str) -> None:
     """Puts a cursor in a file, whole or not at all."""
     try:
-        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(cursor + "\n")
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(path, f"{cursor}\n".encode())
     except OSError as error:
         raise click.ClickException(f"cannot write {path}: {error.strerror}") from error

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -16,6 +13,7 @@ from typing import Any, Protocol
 from amiguard_client.forward.aws import aws_errors
 from amiguard_client.forward.counts import SQS
 from amiguard_client.forward.stopping import Patience
+from amiguard_client.whole_files import write_whole
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _MAX_REASON_CHARACTERS = 500
@@ -58,20 +56,11 @@ class FolderOfDeadLetters:
             "body": letter.body,
         }
         self._folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._folder, prefix=".letter-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                # Escaped beyond ASCII, so that half a character is written as it came.
-                json.dump(content, file, indent=2)
-                file.write("\n")
-                file.flush()
-                # What it replaces may be deleted next.
-                os.fsync(file.fileno())
-            Path(name).replace(self._folder / f"{_file_name(letter.id)}.json")
-        except BaseException:
-            with suppress(FileNotFoundError):
-                Path(name).unlink()
-            raise
+        # Escaped beyond ASCII, so that half a character is written as it came.
+        text = f"{json.dumps(content, indent=2)}\n"
+        # Synced, because what it stands for may be deleted next.
+        path = self._folder / f"{_file_name(letter.id)}.json"
+        write_whole(path, text.encode(), is_synced=True)
 
 
 class QueueOfDeadLetters:

@@ -253,7 +253,7 @@ class Forwarder:
                     # Nothing of it is under way yet.
                     self._stop.wait_to_take(0)
                 outcomes |= _Submission(self, parts).run()
-        except Exception as error:
+        except Exception as error:  # whatever it is, what was taken goes back before it is told
             self._counts.add(OBJECTS, "given_back")
             delivery.give_back()
             if isinstance(error, StoppedError):

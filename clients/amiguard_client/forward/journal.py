@@ -49,7 +49,7 @@ class Journal:
             raise SetupError(f"{path}: {error.strerror or error}") from error
         try:
             self._load(keeps)
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else will let go of the file
             self._file.close()
             raise
 
@@ -113,7 +113,7 @@ class Journal:
             self._file.seek(0, os.SEEK_END)
             Path(name).replace(self._path)
             replaced.close()
-        except BaseException:
+        except BaseException:  # an interrupt leaves nothing behind either
             with suppress(FileNotFoundError):
                 Path(name).unlink()
             raise

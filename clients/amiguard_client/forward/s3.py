@@ -48,7 +48,7 @@ class Fetcher:
             # Not iter_chunks: it takes a body that ends early for a whole one.
             while chunk := body.read(_CHUNK_BYTES):
                 _keep(copy, chunk)
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else knows of the copy
             copy.close()
             raise
         copy.seek(0)

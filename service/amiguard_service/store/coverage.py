@@ -61,10 +61,9 @@ def add_tally(connection: Connection, tally: Tally) -> None:
         for where, sent in sorted(tally.sources.items(), key=lambda item: item[0])
     ]
     for table, values in ((region_coverage, regions), (source_coverage, sources)):
-        if values and backend == POSTGRESQL:
-            connection.execute(_add(table, backend), {"rows": encode_rows(_as_stored(values))})
-        elif values:
-            connection.execute(_add(table, backend), values)
+        if values:
+            given = {"rows": encode_rows(_as_stored(values))} if backend == POSTGRESQL else values
+            connection.execute(_add(table, backend), given)
 
 
 def _as_stored(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -181,7 +181,7 @@ def _by_span(backend: str) -> Select[Any]:
     )
     if backend != POSTGRESQL:
         return select(table.kind, table.body).select_from(given.join(waiting_records, within))
-    # To look into each partition costs more than to read all of a small table, it reckons, and
-    # would; it does not see that it has to look into one. The offset keeps it from reckoning.
+    # PostgreSQL takes every row to be looked for in every partition, and so would rather read a
+    # small table whole, while one partition is enough. With the offset it has no choice.
     found = select(table.kind, table.body).where(within).offset(0).lateral("found")
     return select(found.c.kind, found.c.body).select_from(given.join(found, true()))

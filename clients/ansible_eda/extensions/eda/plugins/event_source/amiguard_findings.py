@@ -7,7 +7,6 @@ import logging
 import os
 import random
 import re
-import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from amiguard_client import (
 )
 from amiguard_client.options import OptionError, open_client
 from amiguard_client.plain import to_plain
+from amiguard_client.whole_files import write_whole
 
 DOCUMENTATION = r"""
 short_description: Changes of amiguard's findings
@@ -333,12 +333,6 @@ def _read_cursor(path: Path) -> str | None:
 def _write_cursor(path: Path, cursor: str) -> None:
     """Puts a cursor in a file, whole or not at all, also where the machine loses its power."""
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="ascii", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            file.write(cursor + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
+        write_whole(path, f"{cursor}\n".encode(), is_synced=True)
     except OSError as error:
         raise OptionError(f"cursor_file: cannot write {path}: {error.strerror}") from error
