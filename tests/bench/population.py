@@ -20,6 +20,7 @@ from amiguard_core.events import Launch, Origin, Search, SearchFilter, SearchReq
 from amiguard_core.pipeline import occur
 from amiguard_core.policy import Policy
 from amiguard_core.score import LaunchedImages
+from amiguard_migrations.documents import pack
 from amiguard_service.ledger import Change, open_finding
 from amiguard_service.stored import Disposition, State
 from tests.data import agents
@@ -205,8 +206,10 @@ def waiting_rows(population: Population, number: int, *, draws: Draws) -> list[t
         # What a body says of its time and its event only the core reads, and only of partners.
         text = body.replace(b"EVENT", event_id.encode())
         digest = f"{draws.getrandbits(64):016x}"
-        rows.append((account, lane, event_id, digest, region, kind, at, at + 300_000_000, text))
-    rows.sort()
+        key = (account, lane, event_id, digest, region, kind, at)
+        rows.append((*key, at + 300_000_000, pack(text)))
+    # Region and lane are the same of all.
+    rows.sort(key=lambda row: (row[5], row[6], row[2]))
     return rows
 
 

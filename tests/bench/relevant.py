@@ -20,6 +20,7 @@ from sqlalchemy import make_url
 
 from amiguard_core.decode import Decoded
 from amiguard_core.events import Launch, Search
+from amiguard_migrations.documents import pack
 from amiguard_service.commit import _waiting_row
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.intake import Intake
@@ -60,7 +61,7 @@ def rows_of(batch: Batch) -> list[Row]:
     arrival = to_micros(NINE_O_CLOCK)
     rows = [_waiting_row(key, arrived) for key, arrived in Intake([batch]).arrivals.items()]
     return [
-        (*row.key, row.region, int(row.kind), to_micros(row.event_time), arrival, row.body)
+        (*row.key, row.region, int(row.kind), to_micros(row.event_time), arrival, pack(row.body))
         for row in rows
     ]
 
@@ -127,6 +128,7 @@ def _sqlite_inserter(path: str, statement: str) -> Callable[[list[Row]], None]:
         "foreign_keys = ON",
         "cache_size = -65536",
         "temp_store = MEMORY",
+        "wal_autocheckpoint = 4000",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

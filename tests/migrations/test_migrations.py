@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from threading import Thread
 
+import msgspec
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
@@ -14,14 +15,19 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    column,
     inspect,
     select,
+    table,
     text,
 )
 
 import amiguard_migrations as migrations
 from amiguard_service.engine import Engine as AmiguardEngine
+from amiguard_service.filters import MatchAll
+from amiguard_service.ordering import DEFAULT_ORDER
 from amiguard_service.store.engines import Database
+from tests.store.values import batch, launch, origin, search
 
 REVISIONS = [
     script.revision
@@ -120,6 +126,37 @@ def test_the_way_down_keeps_what_the_lower_revision_holds(
     assert down == kept
     after = read(engine)
     assert {name: after[name][: len(row)] for name, row in kept.items()} == kept
+
+
+def test_the_way_down_leaves_records_as_the_lower_revision_reads_them(
+    make_empty_database: Callable[[], str],
+) -> None:
+    """Below the revision that packs records they are JSON again; all count after the way up."""
+    url = make_empty_database()
+    opened = AmiguardEngine.open(url)
+    records = [launch(origin(f"l{n:04}", n)) for n in range(1_100)]
+    opened.commit([batch(search(origin("s")), *records)])
+    (before,) = opened.list_findings(MatchAll(), DEFAULT_ORDER, after=None, limit=10)
+    opened.close()
+    database = Database(url)
+
+    migrations.downgrade(database.engine, "0007")
+
+    stored = (("waiting_records", "body"), ("occurrences", "search"), ("occurrences", "launch"))
+    with database.engine.connect() as connection:
+        for name, documents in stored:
+            every = select(column(documents, LargeBinary)).select_from(table(name))
+            values = connection.execute(every).scalars()
+            regions = {msgspec.json.decode(value)["origin"]["region"] for value in values}
+            assert regions == {records[0].origin.region}
+    migrations.upgrade(database.engine)
+    database.close()
+    opened = AmiguardEngine.open(url)
+    (again,) = opened.commit([batch(search(origin("s")), *records)])
+    assert again.duplicate_count == len(records) + 1
+    (after,) = opened.list_findings(MatchAll(), DEFAULT_ORDER, after=None, limit=10)
+    opened.close()
+    assert after == before
 
 
 def test_the_way_down_to_nothing_leaves_nothing(make_engine: Callable[[], Engine]) -> None:

@@ -11,7 +11,7 @@ import grpc
 from amiguard.v1 import ingest_service_pb2 as wire
 from amiguard.v1.ingest_service_pb2_grpc import IngestServiceStub
 from amiguard_client.errors import UnreachableError
-from amiguard_client.packing import batch_of
+from amiguard_client.packing import Records, batch_of
 from tests.robustness.clients import Clients
 from tests.robustness.disk import allow_growth, forbid_growth
 from tests.robustness.faults import Do, Step
@@ -26,6 +26,8 @@ _HEALTH_SECONDS = 15
 _READ_SECONDS = 30
 _SPARE_SOURCE = "spare"
 _LOOKS_WHILE_FULL = 22
+_FILLER = Delivery(Records([bytes(128 * 1024)]), (), malformed_count=1, unidentified_count=0)
+"""What is stored as a rejection alone, half as long as what a server writes to try the database."""
 _BETWEEN_LOOKS = timedelta(milliseconds=100)
 """All of them take as long as a server needs to try the database again twice."""
 _ENDS_AN_OUTAGE = {
@@ -158,8 +160,8 @@ class Conductor:
     def _check_refusal(self, replica: Replica) -> None:
         """Sends new records until they are refused, and sees that the server says so and stays so.
 
-        A batch that still finds room in what is allocated is stored and acknowledged; and a probe
-        that finds room makes the server serve, and leaves less of it.
+        A batch that still finds room in what is allocated, a few MiB at most, is stored and
+        acknowledged; and a probe that finds room makes the server serve, and leaves less of it.
         """
         looks = 0
         deadline = time.monotonic() + _HEALTH_SECONDS
@@ -171,9 +173,9 @@ class Conductor:
                 looks += 1
                 continue
             looks = 0
-            while self._submit_once(replica, self._spares[0]):
-                self._spares.pop(0)
-                if not self._spares:
+            while self._submit_once(replica, self._spares[0] if self._spares else _FILLER):
+                del self._spares[:1]
+                if time.monotonic() > deadline:
                     raise RoundError("a full disk took every batch")
 
     def _submit_once(self, replica: Replica, spare: Delivery) -> bool:

@@ -34,6 +34,10 @@ _IDLE_SECONDS: Final = 60
 """After so long without a statement PostgreSQL ends a transaction: a server that is frozen would
 keep its locks, and every other one from the lanes, for as long as its connection stands."""
 
+_CHECKPOINT_PAGES: Final = 4_000
+"""So many pages are written to the log, 16 MiB of them, before SQLite folds it into the database: a
+commit touches a page for each of its records, and those of the common indexes again and again."""
+
 _LANE_LOCK_CLASS: Final = 0x616D69
 _CHANGE_LOG_LOCK: Final = 0x616D6A
 _POLICY_LOCK: Final = 0x616D6C
@@ -230,6 +234,7 @@ def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:
         "foreign_keys = ON",
         "cache_size = -65536",
         "temp_store = MEMORY",
+        f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -134,7 +134,9 @@ def insert_rows(connection: Connection, rows: Sequence[FindingRow]) -> None:
 def update_rows(connection: Connection, rows: Sequence[FindingRow]) -> None:
     """Replaces what is stored of findings."""
     if rows:
-        given = [{f"new_{k}": v for k, v in _values(row).items()} for row in rows]
+        given = [
+            {f"new_{k}": v for k, v in _values(row).items() if k not in _FIXED} for row in rows
+        ]
         connection.execute(_UPDATE, given)
 
 
@@ -274,6 +276,9 @@ _PLAIN_FIELDS = tuple(
 )
 """The fields of a row that its columns hold as they are."""
 
+_FIXED = ("lane", "region", "actor_arn", "fingerprint", "create_time")
+"""What a finding keeps for good. To set it again would write to its indexes for nothing."""
+
 _UPDATE = (
     update(findings)
     .where(*(findings.c[name] == bindparam(f"new_{name}") for name in _KEY_FIELDS))
@@ -281,7 +286,7 @@ _UPDATE = (
         {
             column.name: bindparam(f"new_{column.name}", type_=column.type)
             for column in findings.c
-            if column.name not in _KEY_FIELDS
+            if column.name not in (*_KEY_FIELDS, *_FIXED)
         }
     )
 )

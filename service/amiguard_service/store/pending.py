@@ -9,10 +9,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, func, insert, select, true, tuple_
+from sqlalchemy import Connection, Select, String, and_, func, insert, select, true, tuple_
 from sqlalchemy.sql.dml import ReturningInsert
 
 from amiguard_core.events import Launch, Search
+from amiguard_migrations.documents import pack
 from amiguard_service.store.engines import POSTGRESQL, SQLITE
 from amiguard_service.store.rows import encode_rows, insert_given, rows_of
 from amiguard_service.store.schema import from_micros, to_micros, waiting_records
@@ -34,7 +35,7 @@ class WaitingKind(IntEnum):
 
 
 class WaitingKey(NamedTuple):
-    """Which record: the key of its row."""
+    """Which record: it decides the rest of its row's key."""
 
     account_id: str
     lane: str
@@ -82,10 +83,10 @@ def add_records(
         for row in rows
     }
     if connection.dialect.name == POSTGRESQL:
-        given = [of_it | {"body": of_it["body"].decode()} for of_it in values.values()]
+        given = [of_it | {"body": pack(of_it["body"])} for of_it in values.values()]
         added = connection.execute(_insert_missing(), {"rows": encode_rows(given)})
         return {WaitingKey(*row) for row in added}
-    keys = [key._asdict() for key in values]
+    keys = [{name: of_it[name] for name in _KEY} for of_it in values.values()]
     known = connection.execute(_by_key(), {"rows": encode_rows(keys)})
     missing = values.keys() - {WaitingKey(*row) for row in known}
     if missing:
@@ -146,6 +147,7 @@ def _decode(kind: int, body: bytes) -> Search | Launch:
 
 
 _INSERT = insert(waiting_records)
+_KEY = tuple(column.name for column in waiting_records.primary_key)
 
 
 @lru_cache
@@ -156,9 +158,10 @@ def _insert_missing() -> ReturningInsert[Any]:
 
 @lru_cache
 def _by_key() -> Select[Any]:
-    given = rows_of(WaitingKey._fields, SQLITE)
+    texts = [name for name in _KEY if isinstance(waiting_records.c[name].type, String)]
+    given = rows_of(texts, SQLITE, numbers=[name for name in _KEY if name not in texts])
     table = waiting_records.c
-    same = and_(*(table[name] == given.c[name] for name in WaitingKey._fields))
+    same = and_(*(table[name] == given.c[name] for name in _KEY))
     return select(*(table[name] for name in WaitingKey._fields)).select_from(
         given.join(waiting_records, same)
     )

@@ -1,6 +1,7 @@
 """The tables. Every key begins with the account, so that one statement needs one partition.
 
-Times are whole microseconds since 1970 in UTC; documents are the JSON of the core's values.
+Times are whole microseconds since 1970 in UTC; documents are the JSON of the core's values, packed
+where they are records.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     String,
     Table,
     TypeDecorator,
 )
+
+from amiguard_migrations.documents import pack, unpack
 
 PARTITION_COUNT = 16
 """Hash partitions of the waiting records on PostgreSQL: enough to spread over a few disks."""
@@ -54,6 +58,21 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else from_micros(value)
 
 
+class PackedDocument(TypeDecorator[bytes]):
+    """A record's value as JSON, stored as `amiguard_migrations.documents` packs it."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002 - as above
+        """Returns the document as stored."""
+        return None if value is None else pack(value)
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002 - as above
+        """Returns the stored document."""
+        return None if value is None else unpack(bytes(value))
+
+
 Text = String().with_variant(String(collation="C"), "postgresql")
 """Text ordered by code point on every backend."""
 
@@ -68,18 +87,21 @@ metadata = MetaData(
 waiting_records = Table(
     "waiting_records",
     metadata,
-    Column("account_id", Text, primary_key=True),
-    Column("lane", Text, primary_key=True),
-    Column("event_id", Text, primary_key=True),
-    Column("digest", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("digest", Text, nullable=False),
     Column("region", Text, nullable=False),
-    Column("kind", SmallInteger, nullable=False),
-    Column("event_time", BigInteger, nullable=False),
+    Column("kind", SmallInteger, autoincrement=False, nullable=False),
+    Column("event_time", BigInteger, autoincrement=False, nullable=False),
     Column("arrival_time", BigInteger, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Index("ix_waiting_records_line", "account_id", "lane", "region", "kind", "event_time"),
+    Column("body", PackedDocument, nullable=False),
+    # In this order it also finds partners. The rows themselves stand as they came, also in SQLite,
+    # so that a record costs one place in one index, however many wait.
+    PrimaryKeyConstraint(
+        "account_id", "lane", "region", "kind", "event_time", "event_id", "digest"
+    ),
     Index(None, "arrival_time"),
-    sqlite_with_rowid=False,
     postgresql_partition_by="HASH (account_id, lane)",
 )
 """Searches and launches that may still find a partner. What makes a version of a launch template,
@@ -97,9 +119,9 @@ occurrences = Table(
     Column("search_time", Instant, nullable=False),
     Column("confidence", SmallInteger, nullable=False),
     Column("suppression", Text),
-    Column("search", LargeBinary, nullable=False),
-    Column("launch", LargeBinary, nullable=False),
-    Column("pin", LargeBinary),
+    Column("search", PackedDocument, nullable=False),
+    Column("launch", PackedDocument, nullable=False),
+    Column("pin", PackedDocument),
     Index("ix_occurrences_recency", "account_id", "finding_id", "launch_time", "launch_event_id"),
     sqlite_with_rowid=False,
 )
@@ -114,8 +136,8 @@ pinned_templates = Table(
     Column("pin_event_id", Text, primary_key=True),
     Column("pin_digest", Text, primary_key=True),
     Column("template_id", Text, nullable=False),
-    Column("search", LargeBinary, nullable=False),
-    Column("pin", LargeBinary, nullable=False),
+    Column("search", PackedDocument, nullable=False),
+    Column("pin", PackedDocument, nullable=False),
     Index("ix_pinned_templates_template", "account_id", "template_id"),
     sqlite_with_rowid=False,
 )

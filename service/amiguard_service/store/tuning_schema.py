@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Table
 
-from amiguard_service.store.schema import Instant, Text, metadata
+from amiguard_service.store.schema import Instant, PackedDocument, Text, metadata
 
 policy_state = Table(
     "policy_state",
@@ -96,8 +96,8 @@ retired_occurrences = Table(
     Column("finding_id", Text, primary_key=True),
     Column("launch_event_id", Text, primary_key=True),
     Column("lane", Text, nullable=False),
-    Column("search", LargeBinary, nullable=False),
-    Column("launch", LargeBinary, nullable=False),
+    Column("search", PackedDocument, nullable=False),
+    Column("launch", PackedDocument, nullable=False),
     Column("retire_time", Instant, nullable=False),
     Index("ix_retired_occurrences_lane", "account_id", "lane"),
     sqlite_with_rowid=False,
