@@ -135,7 +135,8 @@ def image_of(population: Population, number: int) -> str:
     """Returns the image that a principal launches."""
     if population.is_rare(number):
         return RARE_IMAGE
-    if number % 5 == 1:
+    # Whatever else it is: of those with this image as many as of all have 20 occurrences.
+    if number % 17 % 5 == 1:
         return COMMON_IMAGE
     return f"ami-0{number // 4:016x}"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.robustness.waiting import wait_until
 
-_SIZE_MIB = 24
+_SIZE_MIB = 48
 _UMOUNT_SECONDS = 20
 _CHUNK_SIZES = (1024 * 1024, 64 * 1024, 4096, 1)
 
