@@ -43,18 +43,18 @@ _ROWS_AT_ONCE = 1_000
 def upgrade() -> None:
     """Brings the schema of the former revision to this one."""
     op.drop_index("ix_waiting_records_line", _TABLE)
-    _change_key(_KEY, has_rowid=True, order=("arrival_time", *_KEY))
+    _change_key(_KEY, has_rowid=True)
 
 
 def downgrade() -> None:
     """Brings the schema back to that of the former revision."""
     for table, (key, columns) in _PACKED.items():
         _unpack(table, key, columns)
-    _change_key(_FORMER_KEY, has_rowid=False, order=_FORMER_KEY)
+    _change_key(_FORMER_KEY, has_rowid=False)
     op.create_index("ix_waiting_records_line", _TABLE, _FORMER_INDEX)
 
 
-def _change_key(key: Sequence[str], *, has_rowid: bool, order: Sequence[str]) -> None:
+def _change_key(key: Sequence[str], *, has_rowid: bool) -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.drop_constraint("pk_waiting_records", _TABLE, type_="primary")
         op.create_primary_key("pk_waiting_records", _TABLE, list(key))
@@ -76,8 +76,8 @@ def _change_key(key: Sequence[str], *, has_rowid: bool, order: Sequence[str]) ->
         sa.PrimaryKeyConstraint(*key, name="pk_waiting_records"),
         sqlite_with_rowid=has_rowid,
     )
-    columns = ", ".join(order)
-    op.execute(f"INSERT INTO {_TABLE} SELECT * FROM former_waiting_records ORDER BY {columns}")  # noqa: S608 - names of our own schema
+    # As they stand: our connections would sort in memory, which need not be enough for all.
+    op.execute(f"INSERT INTO {_TABLE} SELECT * FROM former_waiting_records")  # noqa: S608 - names of our own schema
     op.drop_table("former_waiting_records")
     op.create_index("ix_waiting_records_arrival_time", _TABLE, ["arrival_time"])
 
