@@ -2,8 +2,9 @@
 
 Batches that hold nothing else, 500 records each, go through the engine in transactions of their
 own, against a bare insert of the same rows into the same table: on SQLite one `executemany`, on
-PostgreSQL one statement of many rows, both written through to the disk. The two take turns, each in
-a database of its own that holds nothing at first.
+PostgreSQL one statement of many rows, both written through to the disk. The bare insert stores the
+records' values as they are: to pack them is our way to write less. The two take turns, each in a
+database of its own that holds nothing at first.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from sqlalchemy import make_url
 
 from amiguard_core.decode import Decoded
 from amiguard_core.events import Launch, Search
-from amiguard_migrations.documents import pack
 from amiguard_service.commit import _waiting_row
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.intake import Intake
@@ -61,7 +61,7 @@ def rows_of(batch: Batch) -> list[Row]:
     arrival = to_micros(NINE_O_CLOCK)
     rows = [_waiting_row(key, arrived) for key, arrived in Intake([batch]).arrivals.items()]
     return [
-        (*row.key, row.region, int(row.kind), to_micros(row.event_time), arrival, pack(row.body))
+        (*row.key, row.region, int(row.kind), to_micros(row.event_time), arrival, row.body)
         for row in rows
     ]
 
