@@ -95,7 +95,7 @@ class CoverageBook:
             return
         try:
             self._database.write(lambda connection: store.add_tally(connection, taken))
-        except BaseException:
+        except BaseException:  # whatever it is, nothing that was noted is forgotten
             with self._lock:
                 self._pending.add(taken)
             raise

@@ -77,7 +77,7 @@ class Engine:
                 if is_empty(database.engine):
                     upgrade(database.engine)
                 check(database.engine)
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else will close it
             database.close()
             raise
         return cls(database, clock=clock)

@@ -14,16 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from sqlalchemy import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from amiguard_core.decode import Decoded
 from amiguard_core.events import Launch, Search
 from amiguard_service.commit import _waiting_row
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.intake import Intake
+from amiguard_service.store.engines import _configure_sqlite
 from amiguard_service.store.schema import to_micros, waiting_records
 from tests.bench.databases import BACKENDS, MakeUrl, databases
 from tests.bench.figures import Figure, Wanted, at_least, table
@@ -120,17 +122,8 @@ def _inserter(url: str) -> Callable[[list[Row]], None]:
 
 
 def _sqlite_inserter(path: str, statement: str) -> Callable[[list[Row]], None]:
-    connection = sqlite3.connect(path, isolation_level=None)
-    # As our own connections.
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "cache_size = -65536",
-        "temp_store = MEMORY",
-        "wal_autocheckpoint = 4000",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    connection = sqlite3.connect(path)
+    _configure_sqlite(cast("DBAPIConnection", connection), None)
 
     def insert(rows: list[Row]) -> None:
         connection.execute("BEGIN IMMEDIATE")

@@ -52,7 +52,7 @@ def test_the_stored_form_does_not_change() -> None:
 
 
 def test_a_record_takes_less_than_half_of_its_json() -> None:
-    """That is what packing is for; a longer user agent, as most are, makes it a quarter."""
+    """That is what packing is for; a longer user agent, as most are, makes it a third."""
     assert len(pack(LAUNCH)) < len(LAUNCH) / 2
 
 

@@ -25,9 +25,9 @@ from tests.robustness.waiting import RoundError, patiently, wait_until
 _HEALTH_SECONDS = 15
 _READ_SECONDS = 30
 _SPARE_SOURCE = "spare"
-_LOOKS_WHILE_FULL = 22
 _FILLER = Delivery(Records([bytes(128 * 1024)]), (), malformed_count=1, unidentified_count=0)
 """What is stored as a rejection alone, half as long as what a server writes to try the database."""
+_LOOKS_WHILE_FULL = 22
 _BETWEEN_LOOKS = timedelta(milliseconds=100)
 """All of them take as long as a server needs to try the database again twice."""
 _ENDS_AN_OUTAGE = {
