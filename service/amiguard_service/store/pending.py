@@ -9,12 +9,24 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, String, and_, func, insert, select, true, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    column,
+    func,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
 from amiguard_core.events import Launch, Search
 from amiguard_migrations.documents import pack
-from amiguard_service.store.engines import POSTGRESQL, SQLITE
+from amiguard_service.store.engines import POSTGRESQL
 from amiguard_service.store.rows import encode_rows, insert_given, rows_of
 from amiguard_service.store.schema import from_micros, to_micros, waiting_records
 
@@ -71,27 +83,29 @@ def add_records(
     if not rows:
         return set()
     arrival = to_micros(arrival_time)
-    values = {
-        row.key: row.key._asdict()
-        | {
-            "region": row.region,
-            "kind": int(row.kind),
-            "event_time": to_micros(row.event_time),
-            "arrival_time": arrival,
-            "body": row.body,
-        }
-        for row in rows
-    }
+    values = {row.key: _stored(row, arrival) for row in rows}
     if connection.dialect.name == POSTGRESQL:
-        given = [of_it | {"body": pack(of_it["body"])} for of_it in values.values()]
-        added = connection.execute(_insert_missing(), {"rows": encode_rows(given)})
+        given = [dict(zip(_COLUMNS, of_it, strict=True)) for of_it in values.values()]
+        added = connection.execute(_insert_returning(), {"rows": encode_rows(given)})
         return {WaitingKey(*row) for row in added}
-    keys = [{name: of_it[name] for name in _KEY} for of_it in values.values()]
-    known = connection.execute(_by_key(), {"rows": encode_rows(keys)})
-    missing = values.keys() - {WaitingKey(*row) for row in known}
-    if missing:
-        connection.execute(_INSERT, [of_it for key, of_it in values.items() if key in missing])
-    return missing
+    last = connection.execute(_LAST_ROWID).scalar_one() or 0
+    # Past the types of the columns, which would look at each value again.
+    inserted = connection.exec_driver_sql(_insert_missing(), list(values.values()))
+    if inserted.rowcount == len(values):
+        return set(values)
+    return {WaitingKey(*row) for row in connection.execute(_AFTER_ROWID, {"last": last})}
+
+
+def _stored(row: WaitingRow, arrival: int) -> tuple[str | int | bytes, ...]:
+    """Returns the values of a row's columns, in their order, as they are stored."""
+    return (
+        *row.key,
+        row.region,
+        int(row.kind),
+        to_micros(row.event_time),
+        arrival,
+        pack(row.body),
+    )
 
 
 def fetch_spans(connection: Connection, spans: Iterable[Span]) -> list[Search | Launch]:
@@ -146,25 +160,25 @@ def _decode(kind: int, body: bytes) -> Search | Launch:
     return _decode_search(body)
 
 
-_INSERT = insert(waiting_records)
-_KEY = tuple(column.name for column in waiting_records.primary_key)
+_COLUMNS = tuple(column.name for column in waiting_records.columns)
+_OF_KEY = tuple(waiting_records.c[name] for name in WaitingKey._fields)
+
+_ROWID = column("rowid", BigInteger)
+"""SQLite's number of a row: one that is added has a greater one than those that are there."""
+_LAST_ROWID = select(func.max(_ROWID)).select_from(waiting_records)
+_AFTER_ROWID = select(*_OF_KEY).where(bindparam("last", type_=BigInteger) < _ROWID)
 
 
 @lru_cache
-def _insert_missing() -> ReturningInsert[Any]:
-    missing = insert_given(waiting_records).on_conflict_do_nothing()
-    return missing.returning(*(waiting_records.c[name] for name in WaitingKey._fields))
+def _insert_missing() -> str:
+    """Returns the statement, for SQLite, that adds a row where it is not there."""
+    statement = sqlite.insert(waiting_records).on_conflict_do_nothing()
+    return str(statement.compile(dialect=sqlite.dialect()))
 
 
 @lru_cache
-def _by_key() -> Select[Any]:
-    texts = [name for name in _KEY if isinstance(waiting_records.c[name].type, String)]
-    given = rows_of(texts, SQLITE, numbers=[name for name in _KEY if name not in texts])
-    table = waiting_records.c
-    same = and_(*(table[name] == given.c[name] for name in _KEY))
-    return select(*(table[name] for name in WaitingKey._fields)).select_from(
-        given.join(waiting_records, same)
-    )
+def _insert_returning() -> ReturningInsert[Any]:
+    return insert_given(waiting_records).on_conflict_do_nothing().returning(*_OF_KEY)
 
 
 @lru_cache
