@@ -91,12 +91,14 @@ class Database:
         While it runs nobody else writes to these lanes, each an account and a lane of it. `work`
         may run more than once: a transaction that collides is rolled back and tried again.
         """
-        keys = sorted({_lock_of(account, lane) for account, lane in lanes})
+        keys: list[int] = []
+        if self.backend == POSTGRESQL:
+            keys = sorted({_lock_of(account, lane) for account, lane in lanes})
 
         @contextmanager
         def begin() -> Iterator[Connection]:
             with self.engine.connect() as connection, connection.begin():
-                if keys and self.backend == POSTGRESQL:
+                if keys:
                     connection.execute(_LOCK_LANES, {"keys": keys})
                 yield connection
 
