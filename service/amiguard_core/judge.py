@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 
 from msgspec import Struct
@@ -113,11 +112,13 @@ def _judgement(protections: list[Protection], reason: Reason) -> Judgement:
     return Judgement(reasons=(reason,))
 
 
-def _image_protections(request: SearchRequest) -> Iterable[Protection]:
+def _image_protections(request: SearchRequest) -> list[Protection]:
+    protections = []
     if request.image_ids:
-        yield Protection.IMAGE_ID_GIVEN
+        protections.append(Protection.IMAGE_ID_GIVEN)
     if _is_exact(request.values_of(IMAGE_ID_FILTER)):
-        yield Protection.IMAGE_ID_FILTER
+        protections.append(Protection.IMAGE_ID_FILTER)
+    return protections
 
 
 def _is_exact(values: tuple[str, ...]) -> bool:
@@ -133,4 +134,4 @@ def is_candidate(request: SearchRequest) -> bool:
     if request.parameters_omitted:
         return True
     by_name = bool(searched_values(request, mode=Mode.STRICT))
-    return by_name and not any(True for _ in _image_protections(request))
+    return by_name and not _image_protections(request)
