@@ -67,6 +67,11 @@ class Origin(Struct, frozen=True, omit_defaults=True):
     source_ip_address: str = ""
 
     @property
+    def is_identified(self) -> bool:
+        """Whether it names an account and somebody of it, and so can be correlated at all."""
+        return self.account_id is not None and (self.principal_arn or self.actor_arn) is not None
+
+    @property
     def lane(self) -> str | None:
         """Gives what both correlation keys imply: the role's name, else the principal.
 

@@ -85,7 +85,7 @@ def commit(
     counted = (
         arrival.record
         for arrival in fresh.values()
-        if arrival.is_counted and arrival.record.origin.lane is not None
+        if arrival.is_counted and arrival.record.origin.is_identified
     )
     tally = tally_of(counted, arrival_time=now, rule=policy.rule)
     return intake.outcomes(known, _touched(intake, fresh, changes)), tally
@@ -116,7 +116,7 @@ def _pair_fresh(
     records = {
         arrival.record: key
         for key, arrival in fresh.items()
-        if arrival.record.origin.lane is not None
+        if arrival.record.origin.is_identified
         and (isinstance(arrival.record, Launch) or is_candidate(arrival.record.request))
     }
     partners = pending.fetch_spans(connection, _spans(records, policy.rule.window))

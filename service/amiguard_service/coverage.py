@@ -20,6 +20,7 @@ LATENESS_BOUNDS: Final = tuple(
 CLOCK_TOLERANCE: Final = timedelta(minutes=1)
 """A record may be dated so far ahead of its arrival: clocks that are kept differ by seconds."""
 
+_TOLERANCE_SECONDS = CLOCK_TOLERANCE.total_seconds()
 _BOUNDS_SECONDS = tuple(bound.total_seconds() for bound in LATENESS_BOUNDS)
 _DAY_MICROS: Final = 24 * 60 * 60 * 1_000_000
 _HOURS: Final = range(24)
@@ -72,7 +73,7 @@ class RegionCount(Struct):
         self.arrival_hours |= 1 << arrival_time.hour
         self.record_count += records
         self.lateness[bisect_left(_BOUNDS_SECONDS, late)] += records
-        if late < -CLOCK_TOLERANCE.total_seconds():
+        if late < -_TOLERANCE_SECONDS:
             self.future_count += records
             return False
         self.last_record_time = latest(self.last_record_time, event_time)

@@ -80,23 +80,31 @@ class Tally:
                 )
         records: list[Search | Launch] = [*decoded.searches, *decoded.launches]
         for record in records:
-            if record.origin.lane is None:
-                self._add(record, arrival_time)
+            if not record.origin.is_identified:
+                counted = self._count(record, day, arrival_time)
+                if counted is not None:
+                    counted.unidentified_count += 1
 
-    def add_record(
-        self, record: Search | Launch, *, arrival_time: datetime, rule: RuleConfig
+    def add_records(
+        self, records: Iterable[Search | Launch], *, arrival_time: datetime, rule: RuleConfig
     ) -> None:
-        """Counts a search or launch that names somebody."""
-        counted = self._add(record, arrival_time)
-        if counted is not None and is_beyond_horizon(record, arrival_time=arrival_time, rule=rule):
-            counted.beyond_horizon_count += 1
+        """Counts searches and launches that name somebody."""
+        day = day_of(arrival_time)
+        for record in records:
+            counted = self._count(record, day, arrival_time)
+            if counted is not None and is_beyond_horizon(
+                record, arrival_time=arrival_time, rule=rule
+            ):
+                counted.beyond_horizon_count += 1
 
-    def _add(self, record: Search | Launch, arrival_time: datetime) -> RegionCount | None:
+    def _count(
+        self, record: Search | Launch, day: int, arrival_time: datetime
+    ) -> RegionCount | None:
+        """Counts a search or launch; returns where, None for a place that is made up."""
         origin = record.origin
         if origin.account_id is None or not _is_place(origin.account_id, origin.region):
             return None
-        where = RegionDay(origin.account_id, origin.region, day_of(arrival_time))
-        counted = self._region(where, arrival_time)
+        counted = self._region(RegionDay(origin.account_id, origin.region, day), arrival_time)
         is_past = counted.count(origin.event_time, arrival_time=arrival_time)
         time = origin.event_time if is_past else None
         if isinstance(record, Search):
@@ -105,7 +113,6 @@ class Tally:
         else:
             counted.launch_count += 1
             counted.last_launch_time = latest(counted.last_launch_time, time)
-        counted.unidentified_count += origin.lane is None
         return counted
 
     def _region(self, where: RegionDay, arrival_time: datetime) -> RegionCount:
@@ -126,8 +133,7 @@ def tally_of(
 ) -> Tally:
     """Counts searches and launches that were not stored before."""
     tally = Tally()
-    for record in fresh:
-        tally.add_record(record, arrival_time=arrival_time, rule=rule)
+    tally.add_records(fresh, arrival_time=arrival_time, rule=rule)
     return tally
 
 
