@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
+from msgspec import Struct
 
 from amiguard_core.decode import Decoded, Rejection
 from amiguard_core.events import Launch, Search
@@ -36,8 +37,7 @@ class Outcome:
     finding_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """One record as it will wait, under which keys, and the batch that brought it first.
 
     `is_counted` says that it was a search or a launch by the policy it was decoded under.
@@ -121,12 +121,13 @@ def waiting_keys(record: Search | Launch, body: bytes) -> tuple[WaitingKey, ...]
     origin = record.origin
     if origin.account_id is None:
         return ()
-    lanes = [] if origin.lane is None else [origin.lane]
+    lane = origin.lane
+    lanes = [] if lane is None else [lane]
     # A pin by nobody follows no search, so nothing has to be launched from it.
     if isinstance(record, Launch) and record.template and (lanes or record.is_from_template):
         lanes.append(record.template.lane)
     digest = digest_of(body)
-    return tuple(WaitingKey(origin.account_id, lane, origin.event_id, digest) for lane in lanes)
+    return tuple([WaitingKey(origin.account_id, lane, origin.event_id, digest) for lane in lanes])
 
 
 def digest_of(body: bytes) -> str:
