@@ -15,6 +15,9 @@ MAX_INSTANCE_IDS = 1_000
 RESOLVE_PREFIX = "resolve:ssm:"
 """How a request names an image through an SSM parameter instead of by id."""
 
+# Below, `gc=False`: what is frozen and made of these, texts and times is part of no cycle, and the
+# collector would look at every record of a batch in vain.
+
 
 class LaunchPath(StrEnum):
     """The API calls that consume an image id (RULE.md sections 2 and 8)."""
@@ -48,7 +51,7 @@ def _role_of(arn: str) -> str:
     return arn.partition(":role/")[2].rpartition("/")[2]
 
 
-class Origin(Struct, frozen=True, omit_defaults=True):
+class Origin(Struct, frozen=True, gc=False, omit_defaults=True):
     """Which call this was: whose, where and when.
 
     `event_id` is the CloudTrail eventID, or the SHA-256 of the canonical record where there is
@@ -86,14 +89,14 @@ class Origin(Struct, frozen=True, omit_defaults=True):
         return f"role/{role}" if role else who
 
 
-class SearchFilter(Struct, frozen=True):
+class SearchFilter(Struct, frozen=True, gc=False):
     """One filter of a search: values are sorted, free of repeats and never empty."""
 
     name: str
     values: tuple[str, ...]
 
 
-class SearchRequest(Struct, frozen=True, omit_defaults=True):
+class SearchRequest(Struct, frozen=True, gc=False, omit_defaults=True):
     """What a search asked for, in canonical form: sorted, without repeats, empties and paging.
 
     Two requests are equal exactly when their fingerprints are. `parameters_omitted` says that
@@ -130,7 +133,7 @@ class SearchRequest(Struct, frozen=True, omit_defaults=True):
         return sha256(msgspec.json.encode(canonical, order="sorted")).hexdigest()
 
 
-class Search(Struct, frozen=True):
+class Search(Struct, frozen=True, gc=False):
     """A successful ec2 DescribeImages."""
 
     origin: Origin
@@ -138,7 +141,7 @@ class Search(Struct, frozen=True):
     fingerprint: str
 
 
-class TemplateVersion(Struct, frozen=True):
+class TemplateVersion(Struct, frozen=True, gc=False):
     """One version of a launch template: made once, with one image or none, and never changed."""
 
     template_id: str
@@ -153,7 +156,7 @@ class TemplateVersion(Struct, frozen=True):
         return f"template/{self.template_id}"
 
 
-class Launch(Struct, frozen=True, omit_defaults=True):
+class Launch(Struct, frozen=True, gc=False, omit_defaults=True):
     """A successful call that starts instances from an image, or pins one (`path`).
 
     `image_ids` come from the response, else from the request, and may be empty: a launch template
