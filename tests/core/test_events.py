@@ -196,7 +196,10 @@ def test_instance_ids_of_a_launch_are_bounded() -> None:
 )
 def test_lane_is_the_role_or_else_the_principal(identity: Identity, lane: str | None) -> None:
     """A lane is what both correlation keys imply: the role's name, else the principal."""
-    assert lane == origin_of(identity).lane
+    origin = origin_of(identity)
+
+    assert lane == origin.lane
+    assert origin.is_identified == (lane is not None)
 
 
 def test_a_session_without_an_arn_shares_the_lane_of_its_role() -> None:
@@ -218,3 +221,4 @@ def test_a_record_of_no_account_has_no_lane() -> None:
     )
 
     assert origin.lane is None
+    assert not origin.is_identified
