@@ -56,9 +56,9 @@ def judge(request: SearchRequest, policy: Policy, *, account_id: str | None) -> 
     protections = []
     if not request.values_of(NAME_FILTER):
         protections.append(Protection.NOT_BY_NAME)
-    if any(not _is_only_wildcards(owner) for owner in request.owners):
+    if not all(map(_is_only_wildcards, request.owners)):
         protections.append(Protection.OWNER_GIVEN)
-    if any(_is_exact(request.values_of(name)) for name in OWNER_FILTERS):
+    if any(item.name in OWNER_FILTERS and _is_exact(item.values) for item in request.filters):
         protections.append(Protection.OWNER_FILTER)
     protections += _image_protections(request)
     if "self" in request.executable_by:
