@@ -211,7 +211,7 @@ def write_changes(
         for i, row in known.items()
     ]
     finding_store.insert_rows(connection, opened)
-    finding_store.update_rows(connection, grown)
+    finding_store.update_rows(connection, grown, before=known)
     moves = (move_of(known.get(row.finding_id), row) for row in (*opened, *grown))
     insert_entries(connection, (move for move in moves if move is not None))
     count_matches(connection, _matches((*opened, *grown)), now=now)

@@ -89,7 +89,7 @@ def move_finding(
     after = moved(row, move, now=now)
     comment = "" if isinstance(move, Acknowledgement) else move.comment
     entry = move_of(row, after, actor=actor, comment=comment)
-    finding_store.update_rows(connection, [after])
+    finding_store.update_rows(connection, [after], before={finding_id: row})
     insert_entries(connection, [] if entry is None else [entry])
     finding_store.log_changes(connection, [finding_id], now=now)
     return finding_store.fetch_finding(connection, finding_id)
@@ -111,7 +111,8 @@ def edit_finding(
     labels = found.labels if edit.labels is None else edit.labels
     if (assignee, labels) == (found.assignee, found.labels):
         return found
-    finding_store.update_rows(connection, [_changed(row, now=now, assignee=assignee)])
+    after = _changed(row, now=now, assignee=assignee)
+    finding_store.update_rows(connection, [after], before={finding_id: row})
     replace_labels(connection, finding_id, labels)
     finding_store.log_changes(connection, [finding_id], now=now)
     return finding_store.fetch_finding(connection, finding_id)

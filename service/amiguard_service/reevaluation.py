@@ -222,7 +222,9 @@ def _write_rows(
         key=lambda row: row.finding_id,
     )
     finding_store.insert_rows(connection, [r for r in changed if r.finding_id not in before])
-    finding_store.update_rows(connection, [r for r in changed if r.finding_id in before])
+    finding_store.update_rows(
+        connection, (row for row in changed if row.finding_id in before), before=before
+    )
     moves = (move_of(before.get(row.finding_id), row) for row in changed)
     insert_entries(connection, (move for move in moves if move is not None))
     count_matches(connection, _new_matches(before, changed), now=now)

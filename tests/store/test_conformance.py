@@ -15,6 +15,7 @@ from amiguard_core.events import Launch, Search
 from amiguard_core.findings import Suppression
 from amiguard_service.engine import Engine
 from amiguard_service.filters import FINDING_FIELDS, MatchAll, parse_filter
+from amiguard_service.lifecycle import Edit
 from amiguard_service.ordering import DEFAULT_ORDER, parse_order_by
 from amiguard_service.store.listing import position_of
 from amiguard_service.store.rejections import MAX_RAW_BYTES
@@ -341,6 +342,44 @@ class TestListing:
     def test_default_order_is_newest_change_first(self, engine: Engine) -> None:
         """Without an order the finding that changed last comes first."""
         assert [f.occurrence_count for f in all_findings(engine)] == [4, 3, 2, 1]
+
+    @pytest.mark.parametrize(
+        ("text", "counts"),
+        [
+            ("create_time", [2, 3, 3, 5]),
+            ("update_time, occurrence_count", [3, 2, 3, 5]),
+            ("last_launch_time", [2, 3, 3, 5]),
+            ("likelihood_score, occurrence_count desc", [3, 3, 2, 5]),
+            ("occurrence_count desc, create_time", [5, 3, 3, 2]),
+        ],
+    )
+    def test_lists_follow_what_one_commit_changes(
+        self, engine: Engine, clock: ManualClock, text: str, counts: list[int]
+    ) -> None:
+        """Findings that change together are each listed by what they keep and what is new."""
+        four = next(f for f in all_findings(engine) if f.search_names == ("*",))
+        engine.update_finding(four.finding_id, Edit(assignee="alice"), etag=None)
+        clock.now += timedelta(minutes=1)
+        agent = "HashiCorp/1.0 Terraform/1.9.5"
+
+        engine.commit(
+            [
+                batch(
+                    launch(origin("more1", 100_010), "ami-1"),
+                    search(origin("other2", 200_020, agent=agent), "acme-*"),
+                    launch(origin("more2", 200_021), "ami-2"),
+                    launch(origin("more4", 400_000.5), "ami-4"),
+                )
+            ]
+        )
+
+        order = parse_order_by(text)
+        found = engine.list_findings(MatchAll(), order, after=None, limit=10)
+        assert [f.occurrence_count for f in found] == counts
+        by_client = {f.search_names: f for f in all_findings(engine, "client = terraform")}
+        assert set(by_client) == {("acme-*",)}
+        assert [f.occurrence_count for f in all_findings(engine, "assignee = alice")] == [5]
+        assert len(all_findings(engine, "client = aws-cli")) == 3
 
 
 @pytest.mark.category("rejections")

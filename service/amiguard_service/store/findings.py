@@ -15,6 +15,7 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    Update,
     bindparam,
     delete,
     func,
@@ -131,13 +132,19 @@ def insert_rows(connection: Connection, rows: Sequence[FindingRow]) -> None:
         connection.execute(insert(finding_patterns), patterns)
 
 
-def update_rows(connection: Connection, rows: Sequence[FindingRow]) -> None:
-    """Replaces what is stored of findings."""
-    if rows:
-        given = [
-            {f"new_{k}": v for k, v in _values(row).items() if k not in _FIXED} for row in rows
-        ]
-        connection.execute(_UPDATE, given)
+def update_rows(
+    connection: Connection, rows: Iterable[FindingRow], *, before: Mapping[str, FindingRow]
+) -> None:
+    """Replaces what is stored of findings; `before` has the rows as this transaction read them."""
+    alike: defaultdict[frozenset[str], list[FindingRow]] = defaultdict(list)
+    for row in rows:
+        former = before[row.finding_id]
+        same = frozenset(n for n in _INDEXED if getattr(row, n) == getattr(former, n))
+        alike[same].append(row)
+    for same, some in alike.items():
+        kept = {*_FIXED, *same}
+        given = [{f"new_{k}": v for k, v in _values(row).items() if k not in kept} for row in some]
+        connection.execute(_update_all_but(same), given)
 
 
 def add_images(connection: Connection, images: Iterable[tuple[str, str]]) -> None:
@@ -277,19 +284,32 @@ _PLAIN_FIELDS = tuple(
 """The fields of a row that its columns hold as they are."""
 
 _FIXED = ("lane", "region", "actor_arn", "fingerprint", "create_time")
-"""What a finding keeps for good. To set it again would write to its indexes for nothing."""
+"""What a finding keeps for good."""
 
-_UPDATE = (
-    update(findings)
-    .where(*(findings.c[name] == bindparam(f"new_{name}") for name in _KEY_FIELDS))
-    .values(
-        {
-            column.name: bindparam(f"new_{column.name}", type_=column.type)
-            for column in findings.c
-            if column.name not in (*_KEY_FIELDS, *_FIXED)
-        }
-    )
+_INDEXED = frozenset(
+    column.name
+    for index in findings.indexes
+    for column in index.columns
+    if column.name not in (*_KEY_FIELDS, *_FIXED)
 )
+"""What may change, and stands in an index: SQLite writes to every index of what is set, even where
+the value stays."""
+
+
+@lru_cache
+def _update_all_but(same: frozenset[str]) -> Update:
+    kept = {*_KEY_FIELDS, *_FIXED, *same}
+    return (
+        update(findings)
+        .where(*(findings.c[name] == bindparam(f"new_{name}") for name in _KEY_FIELDS))
+        .values(
+            {
+                column.name: bindparam(f"new_{column.name}", type_=column.type)
+                for column in findings.c
+                if column.name not in kept
+            }
+        )
+    )
 
 
 @lru_cache
