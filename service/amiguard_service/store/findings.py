@@ -31,7 +31,7 @@ from amiguard_core.findings import FindingKey, ScoreStep
 from amiguard_core.judge import NAME_FILTER
 from amiguard_core.pipeline import UNNAMED_IMAGE
 from amiguard_service.ledger import FindingRow
-from amiguard_service.store.engines import POSTGRESQL, lock_change_log
+from amiguard_service.store.engines import POSTGRESQL, SQLITE, lock_change_log
 from amiguard_service.store.occurrences import fetch_recent
 from amiguard_service.store.rows import encode_rows, rows_of
 from amiguard_service.store.schema import (
@@ -136,10 +136,12 @@ def update_rows(
     connection: Connection, rows: Iterable[FindingRow], *, before: Mapping[str, FindingRow]
 ) -> None:
     """Replaces what is stored of findings; `before` has the rows as this transaction read them."""
+    # PostgreSQL writes to all indexes or to none, whatever is set, and less in one statement.
+    may_stay = _INDEXED if connection.dialect.name == SQLITE else frozenset()
     alike: defaultdict[frozenset[str], list[FindingRow]] = defaultdict(list)
     for row in rows:
         former = before[row.finding_id]
-        same = frozenset(n for n in _INDEXED if getattr(row, n) == getattr(former, n))
+        same = frozenset(n for n in may_stay if getattr(row, n) == getattr(former, n))
         alike[same].append(row)
     for same, some in alike.items():
         kept = {*_FIXED, *same}
