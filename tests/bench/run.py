@@ -1,7 +1,7 @@
 """Measures throughput and latency, as ratios of what the same run measured beside them.
 
 `--only` names benchmarks; `--quick` takes less of everything, for a look rather than a figure.
-`scale` runs only when it is named: it fills databases with millions of rows for it, 25 GB each.
+`scale` runs only when it is named: it fills databases with millions of rows, some 10 GB each.
 """
 
 from __future__ import annotations

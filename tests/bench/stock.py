@@ -155,7 +155,7 @@ def _read_indexes(server: psycopg.Connection[Any]) -> None:
     for way in ("seqscan", "bitmapscan", "sort"):
         server.execute(f"SET enable_{way} = off".encode())
     for table in TABLES:
-        orders = [table.primary_key.columns, *(index.expressions for index in table.indexes)]
+        orders = [[*table.primary_key], *([*index.expressions] for index in table.indexes)]
         for order in orders:
             terms = ", ".join(map(str, order))
             ordered = f"SELECT FROM {table.name} ORDER BY {terms} OFFSET 0"
