@@ -11,7 +11,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2
 
 from amiguard_service import logs
-from amiguard_service.store.errors import StoreError
+from amiguard_service.store.errors import SchemaChangedError, StoreError
 
 OVERALL: Final = ""
 """The name under which the health protocol asks about the server as a whole."""
@@ -68,13 +68,19 @@ class Availability:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _await_store(self) -> None:
+        said = ""
         while True:
             await asyncio.sleep(self._probe_interval.total_seconds())
             try:
                 await self._probe()
+            except SchemaChangedError as error:
+                if str(error) != said:
+                    said = str(error)
+                    self._log.error(logs.SCHEMA_CHANGED, error=said)
             except StoreError:
-                continue
-            break
+                pass
+            else:
+                break
         self._prober = None
         self._log.info(logs.STORE_AVAILABLE)
         self._tell(is_serving=True)

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy import Engine as SqlEngine
 
 from amiguard_core.policy import Policy
-from amiguard_migrations import check, is_empty, upgrade
+from amiguard_migrations import SchemaError, check, is_empty, upgrade
 from amiguard_service.commit import commit
 from amiguard_service.coverage_book import CoverageBook
 from amiguard_service.filters import Filter
@@ -28,7 +29,7 @@ from amiguard_service.store import findings as finding_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store.changes import ChangePage
 from amiguard_service.store.engines import Database, naming_the_unavailable
-from amiguard_service.store.errors import StoreError
+from amiguard_service.store.errors import SchemaChangedError, StoreError
 from amiguard_service.store.history import fetch_history
 from amiguard_service.store.keys import delete_probe, fetch_or_make_key, store_probe
 from amiguard_service.store.listing import fetch_findings
@@ -71,7 +72,7 @@ class Engine:
         Raises SchemaError where the schema is another one, StoreError for an unusable URL,
         StoreUnavailableError where nobody answers.
         """
-        database = Database(url, pool_size=pool_size)
+        database = Database(url, pool_size=pool_size, check_schema=_check_schema)
         try:
             with naming_the_unavailable():
                 if is_empty(database.engine):
@@ -109,7 +110,11 @@ class Engine:
         return (self._database.write(lambda c: fetch_or_make_key(c, "page_tokens", now=now)),)
 
     def ping(self) -> None:
-        """Raises StoreUnavailableError where the database cannot take what a commit writes."""
+        """Raises StoreUnavailableError where the database cannot take what a commit writes.
+
+        SchemaChangedError, which is one, where another release has migrated it meanwhile.
+        """
+        self._database.check_schema()
         now = self._clock()
         self._database.write(lambda c: store_probe(c, now=now))
         self._database.write(delete_probe)
@@ -272,3 +277,11 @@ class Engine:
         with suppress(StoreError):
             self.coverage.flush()
         self._database.close()
+
+
+def _check_schema(engine: SqlEngine) -> None:
+    """Raises SchemaChangedError where another release has migrated a database that was opened."""
+    try:
+        check(engine)
+    except SchemaError as error:
+        raise SchemaChangedError(str(error)) from error

@@ -26,7 +26,11 @@ from amiguard_service.filters import FilterSyntaxError
 from amiguard_service.lifecycle import StateTransitionError
 from amiguard_service.ordering import OrderSyntaxError
 from amiguard_service.store.changes import CursorAheadError, CursorExpiredError
-from amiguard_service.store.errors import StoreConflictError, StoreUnavailableError
+from amiguard_service.store.errors import (
+    SchemaChangedError,
+    StoreConflictError,
+    StoreUnavailableError,
+)
 from amiguard_service.tokens import PageTokenMismatch
 
 DOMAIN: Final = "amiguard.dev"
@@ -260,10 +264,18 @@ def _role_missing(error: refusals.RoleMissingError) -> Answer:
 
 
 def _store_unavailable(_error: StoreUnavailableError) -> Answer:
+    return _no_store("the database is unavailable; nothing was done, try again later")
+
+
+def _schema_changed(error: SchemaChangedError) -> Answer:
+    return _no_store(f"{error}; nothing was done, try again with a server of that release")
+
+
+def _no_store(message: str) -> Answer:
     return Answer(
         StatusCode.UNAVAILABLE,
         reasons.ERROR_REASON_STORE_UNAVAILABLE,
-        "the database is unavailable; nothing was done, try again later",
+        message,
         details=(_retry_info(_STORE_RETRY),),
     )
 
@@ -301,6 +313,7 @@ _TABLE: Final[Mapping[type, Callable[[Any], Answer]]] = MappingProxyType(
         OrderSyntaxError: _order_invalid,
         PageTokenMismatch: _page_token_mismatch,
         PolicyError: _policy_invalid,
+        SchemaChangedError: _schema_changed,
         StateTransitionError: _state_transition,
         StoreConflictError: _store_conflict,
         StoreUnavailableError: _store_unavailable,

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from grpc_health.v1 import health_pb2
+from structlog.testing import capture_logs
 
+from amiguard_service import logs
 from amiguard_service.availability import Availability
-from amiguard_service.store.errors import StoreUnavailableError
+from amiguard_service.store.errors import SchemaChangedError, StoreError, StoreUnavailableError
 from tests.service.waiting import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -37,19 +39,23 @@ class Watcher:
 class Database:
     """A database that is back after so many attempts to reach it."""
 
-    def __init__(self, *, fails: int) -> None:
+    def __init__(self, *, fails: int, error: StoreError | None = None) -> None:
         self.fails = fails
+        self.error = error or StoreUnavailableError("gone")
         self.attempts = 0
 
     async def ping(self) -> None:
-        """Raises StoreUnavailableError in vain."""
+        """Raises the error in vain."""
         self.attempts += 1
         if self.attempts <= self.fails:
-            raise StoreUnavailableError("gone")
+            raise self.error
 
 
 def run(
-    act: Callable[[Availability, Database], Awaitable[list[int]]], *, fails: int = 0
+    act: Callable[[Availability, Database], Awaitable[list[int]]],
+    *,
+    fails: int = 0,
+    error: StoreError | None = None,
 ) -> tuple[list[int], Database]:
     """Returns what `act` hears, and the database."""
 
@@ -63,24 +69,33 @@ def run(
         finally:
             await availability.close()
 
-    database = Database(fails=fails)
+    database = Database(fails=fails, error=error)
     return asyncio.run(serve()), database
+
+
+async def lose(availability: Availability, _database: Database) -> list[int]:
+    """Loses the database; returns what a watcher hears until it is back."""
+    watcher = Watcher(availability, "amiguard.v1.A")
+    before = await watcher.told()
+    availability.lose_store()
+    return [before, await watcher.told(), await watcher.told()]
 
 
 def test_a_lost_database_is_told_and_so_is_its_return() -> None:
     """Services are NOT_SERVING from the moment the database is lost until it can be reached."""
-
-    async def act(availability: Availability, database: Database) -> list[int]:
-        del database
-        watcher = Watcher(availability, "amiguard.v1.A")
-        before = await watcher.told()
-        availability.lose_store()
-        return [before, await watcher.told(), await watcher.told()]
-
-    heard, database = run(act, fails=3)
+    heard, database = run(lose, fails=3)
 
     assert heard == [SERVING, NOT_SERVING, SERVING]
     assert database.attempts == 4
+
+
+def test_the_log_says_once_why_a_migrated_database_stays_lost() -> None:
+    """An operator reads which schema it is and what to do, and not every second."""
+    with capture_logs() as entries:
+        run(lose, fails=3, error=SchemaChangedError("use the release that migrated it"))
+
+    told = [entry for entry in entries if entry["event"] == logs.SCHEMA_CHANGED]
+    assert [entry["error"] for entry in told] == ["use the release that migrated it"]
 
 
 def test_a_database_that_is_lost_twice_is_probed_once() -> None:

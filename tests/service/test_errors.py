@@ -15,7 +15,11 @@ from amiguard_service import refusals
 from amiguard_service.errors import _TABLE, Answer, answer_to
 from amiguard_service.filters import FINDING_FIELDS, FilterSyntaxError, parse_filter
 from amiguard_service.ordering import OrderSyntaxError, parse_order_by
-from amiguard_service.store.errors import StoreConflictError, StoreUnavailableError
+from amiguard_service.store.errors import (
+    SchemaChangedError,
+    StoreConflictError,
+    StoreUnavailableError,
+)
 from amiguard_service.tokens import PageTokenMismatch
 
 REQUEST_ID = "0123456789abcdef"
@@ -143,6 +147,12 @@ ANSWERS = [
         {"record_count": "10", "rejected_count": "6"},
     ),
     (StoreUnavailableError(SECRET), StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE", {}),
+    (
+        SchemaChangedError("the database is at schema 12"),
+        StatusCode.UNAVAILABLE,
+        "STORE_UNAVAILABLE",
+        {},
+    ),
     (StoreConflictError(SECRET), StatusCode.ABORTED, "STORE_CONFLICT", {}),
     (refusals.DrainingError(), StatusCode.UNAVAILABLE, "DRAINING", {}),
     (NotImplementedError(SECRET), StatusCode.UNIMPLEMENTED, "NOT_OFFERED", {}),
@@ -191,6 +201,7 @@ def test_no_driver_text_reaches_a_peer(error: Exception) -> None:
     [
         refusals.OverloadedError("64 streams", retry_after=timedelta(seconds=3)),
         StoreUnavailableError("gone"),
+        SchemaChangedError("the database is at schema 12"),
         StoreConflictError("again"),
         refusals.DrainingError(),
     ],

@@ -17,7 +17,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
-from amiguard_service.store.errors import StoreConflictError, StoreError, StoreUnavailableError
+from amiguard_service.store.errors import (
+    SchemaChangedError,
+    StoreConflictError,
+    StoreError,
+    StoreUnavailableError,
+)
 
 T = TypeVar("T")
 
@@ -67,11 +72,21 @@ class Database:
     they run side by side unless they share a lane, whichever server they come from.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 4) -> None:
-        """Makes the pool; connects to nothing yet. Raises StoreError for an unusable URL."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 4,
+        check_schema: Callable[[sqlalchemy.Engine], None] = lambda _: None,
+    ) -> None:
+        """Makes the pool; connects to nothing yet. Raises StoreError for an unusable URL.
+
+        `check_schema` raises SchemaChangedError where the schema is not the one that is needed.
+        """
         parsed = _parse_url(url)
         self.backend = parsed.get_backend_name()
         self.engine = _make_engine(parsed, pool_size)
+        self._check_schema = check_schema
         self.writer_count = pool_size if self.backend == POSTGRESQL else 1
         self._one_writer: AbstractContextManager[Any] = nullcontext()
         self._one_reader: AbstractContextManager[Any] = nullcontext()
@@ -82,7 +97,7 @@ class Database:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Returns what `work` makes of one transaction that sees one state of the database."""
-        with self._one_reader:
+        with self._one_reader, self._noticing_migrations():
             return _attempt(work, begin=self._begin_read)
 
     def write(self, work: Callable[[Connection], T], *, lanes: Iterable[tuple[str, str]] = ()) -> T:
@@ -102,8 +117,30 @@ class Database:
                     connection.execute(_LOCK_LANES, {"keys": keys})
                 yield connection
 
-        with self._one_writer:
+        with self._one_writer, self._noticing_migrations():
             return _attempt(work, begin=begin)
+
+    def check_schema(self) -> None:
+        """Raises SchemaChangedError where the schema is not the one that is needed."""
+        with naming_the_unavailable():
+            self._check_schema(self.engine)
+
+    @contextmanager
+    def _noticing_migrations(self) -> Iterator[None]:
+        """Raises SchemaChangedError for what fails because the schema is another one now.
+
+        What works with a newer schema goes on working.
+        """
+        try:
+            yield
+        except (DBAPIError, ValueError) as error:
+            try:
+                self.check_schema()
+            except SchemaChangedError as changed:
+                raise changed from error
+            except StoreUnavailableError:
+                pass  # What went wrong first says more.
+            raise
 
     @contextmanager
     def _begin_read(self) -> Iterator[Connection]:

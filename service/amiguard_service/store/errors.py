@@ -7,12 +7,12 @@ class StoreError(Exception):
     """Base of every error the store raises."""
 
 
-class SchemaError(StoreError):
-    """The database's schema is not the one this program works with."""
-
-
 class StoreUnavailableError(StoreError):
     """The database cannot be reached or cannot write now; the same call may succeed later."""
+
+
+class SchemaChangedError(StoreUnavailableError):
+    """Another release has migrated the database meanwhile; the message says what to do."""
 
 
 class StoreConflictError(StoreError):
