@@ -122,8 +122,8 @@ class Database:
 
     def check_schema(self) -> None:
         """Raises SchemaChangedError where the schema is not the one that is needed."""
-        with naming_the_unavailable():
-            self._check_schema(self.engine)
+        with self._one_reader, naming_the_unavailable():
+            self._check_schema(self.engine.execution_options(amiguard_begin="BEGIN"))
 
     @contextmanager
     def _noticing_migrations(self) -> Iterator[None]:
