@@ -268,7 +268,7 @@ def _store_unavailable(_error: StoreUnavailableError) -> Answer:
 
 
 def _schema_changed(error: SchemaChangedError) -> Answer:
-    return _no_store(f"{error}; nothing was done, try again with a server of that release")
+    return _no_store(f"{error}; nothing was done")
 
 
 def _no_store(message: str) -> Answer:
