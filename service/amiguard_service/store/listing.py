@@ -43,16 +43,15 @@ def fetch_findings(
     if route.lead is None and backend == POSTGRESQL:
         # It takes what it knows of the values for the truth, and would sort all rather than walk.
         connection.execute(text("SET LOCAL enable_sort = off"))
-    statement = (
-        select(findings)
-        .where(compile_filter(condition, backend, route=route))
-        .order_by(*compile_order(order, route))
-    )
+    fulfilled = compile_filter(condition, backend, route=route)
+    statement = select(findings).order_by(*compile_order(order, route))
     stretches = [true()] if after is None else compile_stretches(order, after, route)
     rows: list[Row[Any]] = []
     for stretch in stretches:
         if len(rows) < limit:
-            rows += connection.execute(statement.where(stretch).limit(limit - len(rows)))
+            # The stretch first: of two bounds of a field SQLite begins at the first.
+            some = statement.where(stretch, fulfilled).limit(limit - len(rows))
+            rows += connection.execute(some)
     return complete(connection, rows)
 
 
