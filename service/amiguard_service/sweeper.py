@@ -54,6 +54,8 @@ class Sweeper:
         self._sleep = sleep
         self._tasks: list[asyncio.Task[None]] = []
         self._swept = SweepReport()
+        # Replicas in one process, which may seed the numbers of all, come apart as well.
+        self._random = random.Random()  # noqa: S311 - no secret
         # Steps one at a time, and none while the tasks are ended.
         self._working = asyncio.Lock()
         self._log = structlog.get_logger()
@@ -80,7 +82,7 @@ class Sweeper:
         rest = None
         while True:
             if rest is None:
-                rest = interval * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+                rest = interval * self._random.uniform(0.5, 1.5)
             await self._sleep(rest.total_seconds())
             rest = await self._attempt(step)
 

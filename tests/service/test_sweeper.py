@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -98,6 +99,15 @@ def test_backlog_is_worked_off_with_short_rests(executor: Executor) -> None:
     assert all(MIN_REST.total_seconds() <= rest < low for rest in rests)
     assert house.swept == [(NOON, LIMITS)] * 3
     assert [(e["event"], e["waiting_count"]) for e in logs] == [("sweep.done", 15)]
+
+
+def test_rests_are_drawn_from_numbers_of_its_own(executor: Executor) -> None:
+    """Who shares the process may seed its random numbers, and finds them where they were."""
+    before = random.getstate()
+
+    House([SweepReport(), SweepReport()]).run(executor)
+
+    assert random.getstate() == before
 
 
 def test_sweep_that_deletes_nothing_is_not_logged(executor: Executor) -> None:
