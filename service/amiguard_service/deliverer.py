@@ -28,6 +28,9 @@ from amiguard_service.store_calls import StoreCalls
 POLL_INTERVAL: Final = timedelta(milliseconds=500)
 """How often a sink without work looks for some: one read of a few rows."""
 
+_OWN_NUMBERS: Final = random.Random()  # noqa: S311 - no secret
+"""Apart from those of the process, which whoever shares it may seed."""
+
 T = TypeVar("T")
 
 
@@ -53,7 +56,7 @@ class Deliverer:
         sinks: Sequence[Sink],
         *,
         make_sender: Callable[[Sink], Sender],
-        draw: Callable[[], float] = random.random,
+        draw: Callable[[], float] = _OWN_NUMBERS.random,
     ) -> None:
         self.sinks: Mapping[str, Sink] = {sink.sink_id: sink for sink in sinks}
         self._engine = engine
