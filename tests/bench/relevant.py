@@ -26,6 +26,7 @@ from amiguard_service.commit import _waiting_row
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.intake import Intake
 from amiguard_service.store.engines import _configure_sqlite
+from amiguard_service.store.pending import _stored
 from amiguard_service.store.schema import to_micros, waiting_records
 from tests.bench.databases import BACKENDS, MakeUrl, databases
 from tests.bench.figures import Figure, Wanted, at_least, table
@@ -59,13 +60,10 @@ def new_batches(population: Population, count: int, *, seed: int) -> list[Batch]
 
 
 def rows_of(batch: Batch) -> list[Row]:
-    """Returns the rows in which the records of a batch wait."""
+    """Returns the rows in which the records of a batch wait, the records as they are."""
     arrival = to_micros(NINE_O_CLOCK)
     rows = [_waiting_row(key, arrived) for key, arrived in Intake([batch]).arrivals.items()]
-    return [
-        (*row.key, row.region, int(row.kind), to_micros(row.event_time), arrival, row.body)
-        for row in rows
-    ]
+    return [(*_stored(row, arrival)[:-1], row.body) for row in rows]
 
 
 def measure(*, quick: bool = False) -> Iterator[Figure]:
