@@ -48,6 +48,8 @@ MAX_CALLS: Final = 512
 """Calls of all kinds that gRPC lets in at a time; each kind has a lower limit of its own."""
 _FLUSH_SECONDS: Final = 0.25
 """What the last answers get to leave the machine."""
+_LONG_SECONDS: Final = 24 * 3_600.0
+"""Longer than any stop takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,21 +149,21 @@ class Server:
     async def stop(self, grace_seconds: float) -> None:
         """Drains: streams are asked to leave, calls are finished. Returns within the grace period.
 
-        What has not ended by then is cancelled.
+        What has not ended by then is cancelled. To be called once.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + grace_seconds
         self._availability.drain()
         self._deliverer.drain()
-        stopping = asyncio.create_task(self._grpc.stop(grace_seconds))
+        # Neither cancelled nor given a time of its own: grpc.aio would lose its end, or crash when
+        # its time is up at that very moment.
+        stopping = asyncio.create_task(self._grpc.stop(_LONG_SECONDS))
         await self._drain.run(grace_seconds)
         # The handlers are done, but what they answered may still be on its way. Whoever watches the
         # health service, though, would be waited for to the end.
         await asyncio.wait([stopping], timeout=min(grace_seconds, _FLUSH_SECONDS))
-        # One stop at a time: grpc.aio crashes where a second one finds the server gone.
-        stopping.cancel()
-        await asyncio.wait([stopping])
-        await self._grpc.stop(0)
+        await self._grpc.stop(None)
+        await stopping
         await self._committer.close()
         await self._sweeper.close()
         await self._tuner.close()

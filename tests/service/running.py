@@ -33,6 +33,8 @@ class Running:
     loop: asyncio.AbstractEventLoop
     channel: grpc.Channel
     target: str
+    stopped: Future[None] | None = None
+    """The stop that was asked for, if it was."""
 
     @property
     def findings(self) -> FindingServiceStub:
@@ -45,8 +47,9 @@ class Running:
         return TuningServiceStub(self.channel)
 
     def stop(self, grace_seconds: float) -> Future[None]:
-        """Drains and stops the server."""
-        return asyncio.run_coroutine_threadsafe(self.server.stop(grace_seconds), self.loop)
+        """Drains and stops the server, once."""
+        self.stopped = asyncio.run_coroutine_threadsafe(self.server.stop(grace_seconds), self.loop)
+        return self.stopped
 
 
 @contextmanager
@@ -73,7 +76,7 @@ def serving(
         with grpc.insecure_channel(str(address)) as channel:
             running = Running(server, loop, channel, target=str(address))
             yield running
-        running.stop(0).result(TIMEOUT)
+        (running.stopped or running.stop(0)).result(TIMEOUT)
         # A stop waits for nobody's reading of the database, but the engine is closed next.
         server._executor.shutdown()
     finally:

@@ -15,7 +15,7 @@ from amiguard_service.identity import SERVICE_ROLES
 from amiguard_service.server import Capacity
 from amiguard_service.store.errors import StoreUnavailableError
 from tests.service.running import TIMEOUT, Running, serving
-from tests.service.talking import PAIR, records, submit
+from tests.service.talking import PAIR, Talk, records, submit
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -77,10 +77,22 @@ def test_a_server_that_stops_says_so(running: Running) -> None:
     watched = watch(running, "")
     next(watched)
 
-    running.stop(TIMEOUT)
+    stopped = running.stop(TIMEOUT)
     told = next(watched)
+    stopped.result(TIMEOUT)
 
     assert told.status == NOT_SERVING
+
+
+@pytest.mark.parametrize("grace_seconds", [step / 10_000 for step in range(12)])
+def test_a_stop_goes_to_its_end_though_time_is_up(running: Running, grace_seconds: float) -> None:
+    """A stream that does not leave in time is cancelled, and all the rest of the stop is done."""
+    with Talk(running.channel):
+        next(watch(running, ""))
+
+        stopped = running.stop(grace_seconds)
+
+        assert stopped.result(TIMEOUT) is None
 
 
 def test_who_watches_does_not_hold_up_a_stop(running: Running) -> None:
