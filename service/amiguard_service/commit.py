@@ -38,7 +38,7 @@ from amiguard_service.store.occurrences import OccurrenceKey, key_of
 from amiguard_service.store.pending import Span, WaitingKey, WaitingKind, WaitingRow
 from amiguard_service.store.rejections import insert_rejections
 from amiguard_service.store.tuning import count_matches
-from amiguard_service.tally import Tally, tally_of
+from amiguard_service.tally import Counted
 from amiguard_service.tuned import ENTRY_PREFIX
 
 
@@ -49,13 +49,13 @@ def commit(
     *,
     held: AbstractSet[LaneKey],
     now: datetime,
-) -> tuple[list[Outcome], Tally]:
+) -> tuple[list[Outcome], Counted]:
     """Stores batches with everything they cause; the caller holds the locks of these lanes.
 
     Those of the batches must be among them. Raises LanesNeededError where others are needed too:
     the transaction is then to be begun again with all of them.
 
-    Returns what became of each, and the counts of the searches and launches that are new.
+    Returns what became of each, and the searches and launches that are new, to be counted.
     """
     hold_policy(connection)
     policy = policies.read(connection, now=now)
@@ -82,13 +82,13 @@ def commit(
         arrival_time=now,
     )
     known = intake.arrivals.keys() - fresh.keys()
-    counted = (
+    counted = [
         arrival.record
         for arrival in fresh.values()
         if arrival.is_counted and arrival.record.origin.is_identified
-    )
-    tally = tally_of(counted, arrival_time=now, rule=policy.rule)
-    return intake.outcomes(known, _touched(intake, fresh, changes)), tally
+    ]
+    outcomes = intake.outcomes(known, _touched(intake, fresh, changes))
+    return outcomes, Counted(counted, arrival_time=now, rule=policy.rule)
 
 
 def _waiting_row(key: WaitingKey, arrival: Arrival) -> WaitingRow:

@@ -25,7 +25,7 @@ from amiguard_service.store import coverage as store
 from amiguard_service.store.engines import Database
 from amiguard_service.store.errors import StoreError
 from amiguard_service.store.sinks import fetch_progress
-from amiguard_service.tally import Tally
+from amiguard_service.tally import Counted, Tally
 
 MAX_SOURCES: Final = 100
 """Forwarders that are reported: an organization has a few."""
@@ -82,10 +82,10 @@ class CoverageBook:
         with self._lock:
             self._pending.add_batch(batch, arrival_time=now)
 
-    def add(self, tally: Tally) -> None:
+    def add(self, new: Counted) -> None:
         """Counts the new searches and launches of batches; stored by the next `flush`."""
         with self._lock:
-            self._pending.add(tally)
+            self._pending.add_counted(new)
 
     def flush(self) -> None:
         """Stores what was noted. What cannot be stored stays noted, and the error is raised."""

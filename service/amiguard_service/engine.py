@@ -34,7 +34,7 @@ from amiguard_service.store.history import fetch_history
 from amiguard_service.store.keys import delete_probe, fetch_or_make_key, store_probe
 from amiguard_service.store.listing import fetch_findings
 from amiguard_service.stored import HistoryEntry, StoredFinding, StoredOccurrence
-from amiguard_service.tally import Tally
+from amiguard_service.tally import Counted
 from amiguard_service.tokens import Position
 from amiguard_service.tuning import Tuning
 
@@ -128,16 +128,16 @@ class Engine:
         lanes = intake.lanes
         while True:
             try:
-                outcomes, tally = self._commit(intake, lanes)
+                outcomes, new = self._commit(intake, lanes)
             except LanesNeededError as needed:
                 lanes |= needed.lanes
                 continue
-            self.coverage.add(tally)
+            self.coverage.add(new)
             for batch in batches:
                 self.coverage.note(batch)
             return outcomes
 
-    def _commit(self, intake: Intake, lanes: frozenset[LaneKey]) -> tuple[list[Outcome], Tally]:
+    def _commit(self, intake: Intake, lanes: frozenset[LaneKey]) -> tuple[list[Outcome], Counted]:
         return self._write(
             lambda c: commit(c, intake, self._policies, held=lanes, now=self._clock()), lanes=lanes
         )

@@ -1,15 +1,15 @@
 """Counting what arrives, on its way into the store.
 
-Searches and launches that name somebody are counted exactly: in the transaction that stores them,
-once however often they are sent while they wait. Other records are counted by what `Decoded.seen`
-tells of them, as often as they are sent. Their counts are stored some
-seconds later, out of the way of commits, and a server that is killed loses them.
+Searches and launches that name somebody are counted once however often they are sent while they
+wait: after the transaction that stores them. Other records are counted by what `Decoded.seen` tells
+of them, as often as they are sent. All counts are stored some seconds later, out of the way of
+commits, and a server that is killed loses them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Self
@@ -41,6 +41,14 @@ class SourceDay(Struct, frozen=True, order=True):
 
     source: str
     day: int
+
+
+class Counted(Struct, frozen=True):
+    """Searches and launches that name somebody and were not stored before, and when they came."""
+
+    records: Sequence[Search | Launch]
+    arrival_time: datetime
+    rule: RuleConfig
 
 
 class Tally:
@@ -85,15 +93,13 @@ class Tally:
                 if counted is not None:
                     counted.unidentified_count += 1
 
-    def add_records(
-        self, records: Iterable[Search | Launch], *, arrival_time: datetime, rule: RuleConfig
-    ) -> None:
+    def add_counted(self, new: Counted) -> None:
         """Counts searches and launches that name somebody."""
-        day = day_of(arrival_time)
-        for record in records:
-            counted = self._count(record, day, arrival_time)
+        day = day_of(new.arrival_time)
+        for record in new.records:
+            counted = self._count(record, day, new.arrival_time)
             if counted is not None and is_beyond_horizon(
-                record, arrival_time=arrival_time, rule=rule
+                record, arrival_time=new.arrival_time, rule=new.rule
             ):
                 counted.beyond_horizon_count += 1
 
@@ -126,15 +132,6 @@ class Tally:
         if sent is None:
             sent = self.sources[where] = SourceCount(arrival_time)
         return sent
-
-
-def tally_of(
-    fresh: Iterable[Search | Launch], *, arrival_time: datetime, rule: RuleConfig
-) -> Tally:
-    """Counts searches and launches that were not stored before."""
-    tally = Tally()
-    tally.add_records(fresh, arrival_time=arrival_time, rule=rule)
-    return tally
 
 
 def is_beyond_horizon(record: Search | Launch, *, arrival_time: datetime, rule: RuleConfig) -> bool:

@@ -14,7 +14,7 @@ from amiguard_core.policy import RuleConfig
 from amiguard_core.sightings import Sighting
 from amiguard_service.coverage import CLOCK_TOLERANCE, Days, RegionCount, SourceCount, day_of
 from amiguard_service.intake import Batch
-from amiguard_service.tally import Tally, tally_of
+from amiguard_service.tally import Counted, Tally
 from tests.store.values import ACCOUNT, NOON, origin, search
 
 REGIONS = ("eu-west-1", "us-east-1", "af-south-1")
@@ -148,7 +148,8 @@ def test_times_before_cloudtrail_are_not_counted() -> None:
 
 def test_relevant_records_are_counted_where_they_are_fresh() -> None:
     """Searches and launches that name somebody count as they are stored."""
-    tally = tally_of([search(origin("s"))], arrival_time=NOON, rule=RuleConfig())
+    tally = Tally()
+    tally.add_counted(Counted([search(origin("s"))], arrival_time=NOON, rule=RuleConfig()))
 
     counted = only(tally)
     assert (counted.search_count, counted.launch_count, counted.record_count) == (1, 0, 1)
