@@ -22,6 +22,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from amiguard_core.decode import Decoded
 from amiguard_core.events import Launch, Search
+from amiguard_service.allocator import tune_collector
 from amiguard_service.commit import _waiting_row
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.intake import Intake
@@ -78,6 +79,7 @@ def _measure_on(backend: str, make_database: MakeUrl, *, turns: int) -> Figure:
     Engine.open(bare_url).close()
     insert = _inserter(bare_url)
     batches = new_batches(Population(PRINCIPALS), (turns + 1) * BATCHES_PER_TURN, seed=1)
+    tune_collector()  # as a server does
     ours, bare = [], []
     for turn in range(turns + 1):
         of_turn = batches[turn * BATCHES_PER_TURN :][:BATCHES_PER_TURN]

@@ -14,6 +14,7 @@ from statistics import mean
 from time import perf_counter
 from typing import Final
 
+from amiguard_service.allocator import tune_collector
 from amiguard_service.engine import Engine
 from tests.bench import listing
 from tests.bench.databases import BACKENDS, databases
@@ -50,6 +51,7 @@ def _measure_commits(
     few: Engine, many: Engine, populations: tuple[Population, Population], *, name: str
 ) -> Figure:
     few_batches, many_batches = (new_batches(p, COMMITS + 2, seed=2) for p in populations)
+    tune_collector()  # as a server does
     timed = []
     for few_batch, many_batch in zip(few_batches, many_batches, strict=True):
         times = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
@@ -20,10 +21,15 @@ maybe these tests, ignores interrupts, and so does what it starts."""
 
 _TIMEOUT_SECONDS = 60
 
+_STREAMS: dict[str, Any] = (
+    {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+)
+"""Keeps stderr out of stdout, as click 8.2 always does."""
+
 
 def run(*args: object, stdin: bytes | None = None) -> Result:
     """Runs a command line in this process; nothing but our own errors may end it."""
-    result = CliRunner().invoke(main, [str(arg) for arg in args], input=stdin)
+    result = CliRunner(**_STREAMS).invoke(main, [str(arg) for arg in args], input=stdin)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
