@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 from amiguard.v1 import finding_pb2
 from amiguard_service.filters import FINDING_FIELDS, Kind
@@ -38,7 +39,7 @@ def kind_of(field: FieldDescriptor) -> Kind | None:
     if field.message_type is not None:
         name = field.message_type.full_name
         return Kind.TIME if name == "google.protobuf.Timestamp" else None
-    if field.is_repeated:
+    if is_repeated(field):
         return Kind.STRING_LIST if field.type == FieldDescriptor.TYPE_STRING else None
     return {
         FieldDescriptor.TYPE_STRING: Kind.STRING,
@@ -46,3 +47,12 @@ def kind_of(field: FieldDescriptor) -> Kind | None:
         FieldDescriptor.TYPE_INT32: Kind.INTEGER,
         FieldDescriptor.TYPE_INT64: Kind.INTEGER,
     }.get(field.type)
+
+
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Whether a field is a list, by every release of protobuf: older descriptors do not say so."""
+    message = DescriptorProto()
+    assert field.containing_type is not None
+    field.containing_type.CopyToProto(message)
+    (label,) = (one.label for one in message.field if one.name == field.name)
+    return label == FieldDescriptorProto.LABEL_REPEATED

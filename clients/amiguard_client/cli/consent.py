@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 
 import click
 from click.exceptions import Exit
@@ -29,7 +30,12 @@ def require_consent(*, is_yes: bool, is_dry_run: bool | None = None) -> None:
 
 def ask(question: str, *, is_yes: bool) -> None:
     """Returns when the answer is yes; ends the command with 1 when it is no."""
-    if is_yes or click.confirm(safe(question), err=True):
+    if is_yes:
+        return
+    # Click before 8.4 ends the question with a space on stdout all the same.
+    with redirect_stdout(sys.stderr):
+        agreed = click.confirm(safe(question), err=True)
+    if agreed:
         return
     say("Nothing was changed.")
     raise Exit(FAILED)
