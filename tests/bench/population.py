@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from amiguard_core.events import Launch, Origin, Search, SearchFilter, SearchRequest
 from amiguard_core.pipeline import occur
@@ -169,13 +170,14 @@ def find(population: Population, number: int, *, draws: Draws, policy: Policy) -
         )
         changes.append(Change(occur(search(searched, request), launch), None))
     row = open_finding(changes, policy, images=LaunchedImages(1), now=moment)
+    last_step = replace(row.steps[-1], score=_SCORES[number % 13 % 5])
+    row = replace(row, steps=(*row.steps[:-1], last_step))
     state = (*[State.OPEN] * 7, State.ACKNOWLEDGED, State.CLOSED, State.SUPPRESSED)[
         number % 11 % 10
     ]
     assignee = f"analyst-{number % 9}" if number % 6 == 0 else ""
     is_rare = population.is_rare(number)
     values = findings._values(row) | {
-        "score": _SCORES[number % 13 % 5],
         "state": state.value,
         "disposition": Disposition.TRUE_POSITIVE.value if state is State.CLOSED else None,
         "assignee": RARE_ASSIGNEE if is_rare else assignee,
