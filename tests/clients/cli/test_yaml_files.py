@@ -123,6 +123,7 @@ def test_plain_scalars_are_those_of_json(text: str, expected: Any) -> None:
         ("a: 1\nb: 'x", "f.yaml:2: "),
         ("a: \x00", "f.yaml: "),
         ("[" * (MAX_DEPTH + 2), f"f.yaml:1: got nesting deeper than {MAX_DEPTH}"),
+        ("[" * 500_000, f"f.yaml:1: got nesting deeper than {MAX_DEPTH}"),
     ],
 )
 def test_what_is_not_plain_data_is_refused_with_its_line(text: str, expected: str) -> None:
@@ -130,14 +131,6 @@ def test_what_is_not_plain_data_is_refused_with_its_line(text: str, expected: st
     (found,) = problems(text)
 
     assert found.startswith(expected)
-
-
-def test_nesting_without_end_is_refused() -> None:
-    """Whoever gives up first, we or libyaml: nothing overruns a stack."""
-    (found,) = problems("[" * 500_000)
-
-    assert found.startswith("f.yaml:1: ")
-    assert "nesting" in found
 
 
 @pytest.mark.parametrize(
