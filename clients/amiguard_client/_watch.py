@@ -51,7 +51,8 @@ class _Stream:
     def __init__(self, connection: Connection, request: wire.WatchFindingsRequest) -> None:
         self._target = connection.target
         self._events: SimpleQueue[wire.WatchFindingsResponse | _Ended] = SimpleQueue()
-        self._wanted = threading.Semaphore(0)
+        # No semaphore: an interrupt while it is released would leave it locked, for `stop` as well.
+        self._wanted: SimpleQueue[None] = SimpleQueue()
         self._is_stopped = False
         stub = FindingServiceStub(connection.channel)
         self._call: WatchFindingsCall = stub.WatchFindings(request, metadata=connection.metadata)
@@ -59,7 +60,7 @@ class _Stream:
 
     def next(self, patience: timedelta) -> wire.WatchFindingsResponse:
         """Returns the next response; raises an AmiguardError at the end or after a silence."""
-        self._wanted.release()
+        self._wanted.put(None)
         try:
             event = self._events.get(timeout=patience.total_seconds())
         except Empty:
@@ -72,14 +73,14 @@ class _Stream:
         """Ends the call and the thread."""
         self._is_stopped = True
         self._call.cancel()
-        self._wanted.release()
+        self._wanted.put(None)
 
     def _read(self) -> None:
         error = None
         try:
             for response in self._call:
                 # What nobody asks for yet is left to the server to hold back.
-                self._wanted.acquire()
+                self._wanted.get()
                 if self._is_stopped:
                     return
                 self._events.put(response)
