@@ -1,14 +1,25 @@
 """How the values of records are stored: as JSON, packed against what it is mostly made of.
 
-A record's value takes some 700 bytes of JSON and a third of that packed, so that a database holds
-three times the records before it outgrows the memory of its machine. The form is part of the
-schema, like the columns: see revision 0008.
+A record's value takes some 700 bytes of JSON and two fifths of that packed, so that a database
+holds more than twice the records before it outgrows the memory of its machine. The form is part of
+the schema, like the columns: see revisions 0008 and 0009.
 """
 
 from __future__ import annotations
 
+import threading
 import zlib
 from typing import Final
+
+from zstandard import (
+    DICT_TYPE_RAWCONTENT,
+    FRAME_HEADER,
+    ZstdCompressionDict,
+    ZstdCompressionParameters,
+    ZstdCompressor,
+    ZstdDecompressor,
+    ZstdError,
+)
 
 _PLAIN: Final = b"{"
 """What JSON begins with, and nothing that is packed."""
@@ -46,33 +57,60 @@ _COMMON: Final = (
     b'","user_agent":"","source_ip_address":"'
 )
 """Names and phrases of records' values, the most common last. It decides how stored bytes read, so
-it is never changed: a better one would be a second one, told from this by the stream's checksum."""
+it is never changed: a better one would be a second one, told from this by its id."""
 
-_WINDOW_BITS: Final = 12
-_MEMORY_LEVEL: Final = 5
-_PRIMED: Final = zlib.compressobj(
-    1, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL, zlib.Z_DEFAULT_STRATEGY, _COMMON
+
+_PHRASES: Final = ZstdCompressionDict(_COMMON, dict_type=DICT_TYPE_RAWCONTENT)
+_LEVEL: Final = -1
+"""Half the time of level 1, for a sixth more bytes."""
+_PARAMETERS: Final = ZstdCompressionParameters.from_level(
+    _LEVEL, write_checksum=True, write_dict_id=False
 )
+_DEFLATE_WINDOW_BITS: Final = 12
+
+
+class _Packing(threading.local):
+    """What packs and unpacks, of each thread its own: they take one document at a time."""
+
+    def __init__(self) -> None:
+        self.pack = ZstdCompressor(dict_data=_PHRASES, compression_params=_PARAMETERS).compress
+        self.unpack = ZstdDecompressor(dict_data=_PHRASES).decompress
+
+
+_packing = _Packing()
 
 
 def pack(document: bytes) -> bytes:
     """Returns the stored form of a JSON object."""
-    packing = _PRIMED.copy()
-    return packing.compress(document) + packing.flush()
+    return _packing.pack(document)
 
 
 def unpack(stored: bytes) -> bytes:
-    """Returns the JSON object of a stored form; what is stored plain is one already.
+    """Returns the JSON object of a stored form, be it of this revision or a former one.
 
-    Raises ValueError for what is neither.
+    Raises ValueError for what is neither packed nor a JSON object.
     """
+    if stored.startswith(FRAME_HEADER):
+        return _unpack_frame(stored)
     if stored.startswith(_PLAIN):
         return stored
-    unpacking = zlib.decompressobj(_WINDOW_BITS, _COMMON)
+    return _inflate(stored)
+
+
+def _unpack_frame(stored: bytes) -> bytes:
     try:
-        document = unpacking.decompress(stored)
+        return _packing.unpack(stored, allow_extra_data=False)
+    except (ZstdError, MemoryError) as error:  # the frame says how much memory it needs
+        raise ValueError(f"stored document: got {stored[:8]!r}..., {error}") from None
+
+
+def _inflate(stored: bytes) -> bytes:
+    """Returns what revision 0008 packed."""
+    inflating = zlib.decompressobj(_DEFLATE_WINDOW_BITS, _COMMON)
+    try:
+        document = inflating.decompress(stored)
     except zlib.error as error:
         raise ValueError(f"stored document: got {stored[:8]!r}..., {error}") from None
-    if not unpacking.eof:
+    if not inflating.eof:
         raise ValueError(f"stored document: got {stored[:8]!r}..., which is cut short")
     return document

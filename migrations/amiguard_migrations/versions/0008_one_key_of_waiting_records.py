@@ -6,13 +6,12 @@ schema, because it would read packed values as JSON, and refuses it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
 
-from amiguard_migrations.documents import unpack
+from amiguard_migrations.plain import store_plain
 
 revision = "0008"
 down_revision = "0007"
@@ -26,19 +25,6 @@ _KEY = ("account_id", "lane", "region", "kind", "event_time", "event_id", "diges
 _FORMER_KEY = ("account_id", "lane", "event_id", "digest")
 _FORMER_INDEX = ("account_id", "lane", "region", "kind", "event_time")
 
-_PACKED = {
-    "waiting_records": (_KEY, ("body",)),
-    "occurrences": (("account_id", "finding_id", "launch_event_id"), ("search", "launch", "pin")),
-    "retired_occurrences": (("account_id", "finding_id", "launch_event_id"), ("search", "launch")),
-    "pinned_templates": (
-        ("account_id", "finding_id", "pin_event_id", "pin_digest"),
-        ("search", "pin"),
-    ),
-}
-"""The key of each table with packed values, and the columns of these."""
-
-_ROWS_AT_ONCE = 1_000
-
 
 def upgrade() -> None:
     """Brings the schema of the former revision to this one."""
@@ -48,8 +34,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Brings the schema back to that of the former revision."""
-    for table, (key, columns) in _PACKED.items():
-        _unpack(table, key, columns)
+    store_plain(op.get_bind())
     _change_key(_FORMER_KEY, has_rowid=False)
     op.create_index("ix_waiting_records_line", _TABLE, _FORMER_INDEX)
 
@@ -80,34 +65,3 @@ def _change_key(key: Sequence[str], *, has_rowid: bool) -> None:
     op.execute(f"INSERT INTO {_TABLE} SELECT * FROM former_waiting_records")  # noqa: S608 - names of our own schema
     op.drop_table("former_waiting_records")
     op.create_index("ix_waiting_records_arrival_time", _TABLE, ["arrival_time"])
-
-
-def _unpack(name: str, key: Sequence[str], columns: Sequence[str]) -> None:
-    """Stores what is packed in a table plain."""
-    table = sa.table(name, *(sa.column(column) for column in (*key, *columns)))
-    change = (
-        sa.update(table)
-        .where(*(table.c[column] == sa.bindparam(f"of_{column}") for column in key))
-        .values({column: sa.bindparam(f"new_{column}") for column in columns})
-    )
-    for rows in _pages(table, key):
-        plain = [
-            {f"of_{column}": getattr(row, column) for column in key}
-            | {f"new_{column}": _unpacked(getattr(row, column)) for column in columns}
-            for row in rows
-        ]
-        op.get_bind().execute(change, plain)
-
-
-def _unpacked(value: bytes | None) -> bytes | None:
-    return None if value is None else unpack(bytes(value))
-
-
-def _pages(table: sa.TableClause, key: Sequence[str]) -> Iterator[Sequence[sa.Row[Any]]]:
-    position = sa.tuple_(*(table.c[column] for column in key))
-    statement = sa.select(table).order_by(*(table.c[column] for column in key)).limit(_ROWS_AT_ONCE)
-    rows = op.get_bind().execute(statement).all()
-    while rows:
-        yield rows
-        last = tuple(getattr(rows[-1], column) for column in key)
-        rows = op.get_bind().execute(statement.where(position > last)).all()
