@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     Connection,
-    Insert,
     Row,
     Select,
     Table,
@@ -19,21 +18,19 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    insert,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from amiguard_core.events import SearchRequest, lane_of
 from amiguard_core.findings import FindingKey, ScoreStep
 from amiguard_core.judge import NAME_FILTER
 from amiguard_core.pipeline import UNNAMED_IMAGE
 from amiguard_service.ledger import FindingRow
-from amiguard_service.store.engines import POSTGRESQL, SQLITE, lock_change_log
+from amiguard_service.store.engines import SQLITE, lock_change_log
 from amiguard_service.store.occurrences import fetch_recent
-from amiguard_service.store.rows import encode_rows, rows_of
+from amiguard_service.store.rows import encode_rows, insert_values, rows_of
 from amiguard_service.store.schema import (
     finding_changes,
     finding_images,
@@ -122,14 +119,13 @@ def insert_rows(connection: Connection, rows: Sequence[FindingRow]) -> None:
     """Adds findings that are not stored yet, with the name patterns of their searches."""
     if not rows:
         return
-    connection.execute(insert(findings), [_values(row) for row in rows])
+    insert_values(connection, findings, [_values(row) for row in rows])
     patterns = [
         {"account_id": row.key.account_id, "finding_id": row.finding_id, "pattern": pattern}
         for row in rows
         for pattern in row.request.values_of(NAME_FILTER)
     ]
-    if patterns:
-        connection.execute(insert(finding_patterns), patterns)
+    insert_values(connection, finding_patterns, patterns)
 
 
 def update_rows(
@@ -155,8 +151,7 @@ def add_images(connection: Connection, images: Iterable[tuple[str, str]]) -> Non
         {"account_id": account_of(finding_id), "finding_id": finding_id, "image_id": image_id}
         for finding_id, image_id in sorted(set(images))
     ]
-    if values:
-        connection.execute(_insert_missing(finding_images, connection.dialect.name), values)
+    insert_values(connection, finding_images, values, skips_present=True)
 
 
 def log_changes(connection: Connection, finding_ids: Iterable[str], *, now: datetime) -> None:
@@ -170,8 +165,9 @@ def log_changes(connection: Connection, finding_ids: Iterable[str], *, now: date
     lock_change_log(connection)
     latest = connection.execute(select(func.max(finding_changes.c.change_time))).scalar_one()
     time = now if latest is None else max(now, latest)
-    connection.execute(
-        insert(finding_changes),
+    insert_values(
+        connection,
+        finding_changes,
         [{"change_time": time, "account_id": account_of(i), "finding_id": i} for i in ids],
     )
 
@@ -341,10 +337,3 @@ def _children(table: Table, name: str, backend: str, *more: str) -> Select[Any]:
         )
         .order_by(table.c.finding_id, table.c[name])
     )
-
-
-@lru_cache
-def _insert_missing(table: Table, backend: str) -> Insert:
-    if backend == POSTGRESQL:
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()

@@ -6,18 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import asdict
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, select
 
 from amiguard_service.store.findings import account_of
+from amiguard_service.store.rows import insert_values
 from amiguard_service.store.schema import finding_history
 from amiguard_service.stored import Disposition, HistoryEntry, State
 
 
 def insert_entries(connection: Connection, entries: Iterable[HistoryEntry]) -> None:
     """Adds entries, none of which is stored yet."""
-    values = [_values(entry) for entry in entries]
-    if values:
-        connection.execute(insert(finding_history), values)
+    insert_values(connection, finding_history, [_values(entry) for entry in entries])
 
 
 def fetch_history(

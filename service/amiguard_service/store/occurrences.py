@@ -13,8 +13,10 @@ from msgspec.structs import replace
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Delete,
     Row,
     Select,
+    Table,
     and_,
     bindparam,
     delete,
@@ -32,7 +34,7 @@ from amiguard_core.findings import Occurrence
 from amiguard_core.pipeline import occur
 from amiguard_service.ledger import Change
 from amiguard_service.store.engines import POSTGRESQL
-from amiguard_service.store.rows import encode_rows, rows_of
+from amiguard_service.store.rows import encode_rows, insert_values, rows_of
 from amiguard_service.store.schema import Text, occurrences
 from amiguard_service.store.tuning_schema import retired_occurrences
 from amiguard_service.stored import MAX_RECENT_OCCURRENCES, StoredOccurrence
@@ -83,8 +85,7 @@ def write_changes(connection: Connection, changes: Sequence[Change]) -> None:
     """Adds the new occurrences, and attributes the others to their later searches."""
     new = [_values(change.occurrence) for change in changes if change.is_new]
     moved = [_values(change.occurrence) for change in changes if not change.is_new]
-    if new:
-        connection.execute(insert(occurrences), new)
+    insert_values(connection, occurrences, new)
     if moved:
         connection.execute(_MOVE, [{f"new_{name}": v for name, v in row.items()} for row in moved])
 
@@ -161,7 +162,7 @@ def retire(
     if not retired:
         return
     keys = [key_of(occurrence) for occurrence in retired]
-    connection.execute(_DELETE, [_bound(key) for key in keys])
+    _delete_all(connection, occurrences, keys)
     unretire(connection, keys)
     connection.execute(
         insert(retired_occurrences),
@@ -193,13 +194,13 @@ def fetch_retired(connection: Connection, *, account_id: str, lane: str) -> list
 
 def unretire(connection: Connection, keys: Iterable[OccurrenceKey]) -> None:
     """Forgets retired occurrences that are back in their findings."""
-    bound = [_bound(key) for key in keys]
-    if bound:
-        connection.execute(_DELETE_RETIRED, bound)
+    _delete_all(connection, retired_occurrences, keys)
 
 
-def _bound(key: OccurrenceKey) -> dict[str, str]:
-    return {f"of_{name}": value for name, value in key._asdict().items()}
+def _delete_all(connection: Connection, table: Table, keys: Iterable[OccurrenceKey]) -> None:
+    rows = [key._asdict() for key in keys]
+    if rows:
+        connection.execute(_delete(table, connection.dialect.name), {"rows": encode_rows(rows)})
 
 
 def _values(occurrence: Occurrence) -> dict[str, Any]:
@@ -272,12 +273,12 @@ def _recent_of_all() -> Select[Any]:
     return select(recent).select_from(given.join(recent, true()))
 
 
-_DELETE, _DELETE_RETIRED = (
-    delete(table).where(
-        *(table.c[name] == bindparam(f"of_{name}") for name in OccurrenceKey._fields)
-    )
-    for table in (occurrences, retired_occurrences)
-)
+@lru_cache
+def _delete(table: Table, backend: str) -> Delete:
+    given = rows_of(OccurrenceKey._fields, backend)
+    key = tuple_(*(table.c[name] for name in OccurrenceKey._fields))
+    return delete(table).where(key.in_(select(given)))
+
 
 _RECENCY_TYPES = (occurrences.c.launch_time.type, occurrences.c.launch_event_id.type)
 
