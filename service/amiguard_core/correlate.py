@@ -50,6 +50,13 @@ def unique(records: Iterable[Search | Launch]) -> tuple[list[Search], list[Launc
     return searches, launches
 
 
+def can_pair(record: Search | Launch, policy: Policy) -> bool:
+    """Says whether a record can be part of a pair: an unsafe search, or a launch that counts."""
+    if isinstance(record, Launch):
+        return record.path in policy.rule.launch_paths
+    return judge(record.request, policy, account_id=record.origin.account_id).is_unsafe
+
+
 def pair(
     searches: Iterable[Search], launches: Iterable[Launch], policy: Policy
 ) -> Iterator[tuple[Search, Launch]]:
@@ -61,12 +68,12 @@ def pair(
     lines: defaultdict[Hashable, list[Search | Launch]] = defaultdict(list)
     for search in searches:
         key = _line(search.origin, policy)
-        if key is not None and _is_unsafe(search, policy):
+        if key is not None and can_pair(search, policy):
             lines[key].append(search)
     for launch in launches:
         key = _line(launch.origin, policy)
         # A launch before any search of its line waits in vain only here: all searches are in.
-        if key in lines and launch.path in policy.rule.launch_paths:
+        if key in lines and can_pair(launch, policy):
             lines[key].append(launch)
     for line in lines.values():
         yield from _pair_line(line, policy.rule.window)
@@ -103,10 +110,6 @@ def _line(origin: Origin, policy: Policy) -> Hashable:
     """Returns what records must share to belong together; None when one belongs to nobody."""
     key = policy.correlation_key(origin)
     return None if key is None else (origin.account_id, origin.region, origin.lane, key)
-
-
-def _is_unsafe(search: Search, policy: Policy) -> bool:
-    return judge(search.request, policy, account_id=search.origin.account_id).is_unsafe
 
 
 def _pair_line(line: list[Search | Launch], window: timedelta) -> Iterator[tuple[Search, Launch]]:

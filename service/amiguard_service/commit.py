@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from amiguard_core.correlate import pair, unique
+from amiguard_core.correlate import can_pair, pair, unique
 from amiguard_core.events import Launch, Search
 from amiguard_core.findings import Occurrence
 from amiguard_core.judge import is_candidate
@@ -113,13 +113,20 @@ def _pair_fresh(
     connection: Connection, fresh: Mapping[WaitingKey, Arrival], policy: Policy
 ) -> list[tuple[Search, Launch]]:
     """Returns the pairs in which a fresh record takes part."""
-    records = {
-        arrival.record: key
+    able = [
+        (key, arrival.record)
         for key, arrival in fresh.items()
-        if arrival.record.origin.is_identified
-        and (isinstance(arrival.record, Launch) or is_candidate(arrival.record.request))
+        if arrival.record.origin.is_identified and can_pair(arrival.record, policy)
+    ]
+    partners = pending.fetch_spans(connection, _spans(able, policy.rule.window))
+    # Most launches follow no search at all: those need not be sorted among the others.
+    searched = {(key.account_id, key.lane) for key, record in able if isinstance(record, Search)}
+    searched |= {
+        (record.origin.account_id or "", record.origin.lane or "")
+        for record in partners
+        if isinstance(record, Search)
     }
-    partners = pending.fetch_spans(connection, _spans(records, policy.rule.window))
+    records = {record for key, record in able if (key.account_id, key.lane) in searched}
     return [
         (search, launch)
         for search, launch in pair(*unique([*records, *partners]), policy)
@@ -127,11 +134,13 @@ def _pair_fresh(
     ]
 
 
-def _spans(records: Mapping[Search | Launch, WaitingKey], window: timedelta) -> list[Span]:
+def _spans(
+    records: Iterable[tuple[WaitingKey, Search | Launch]], window: timedelta
+) -> list[Span]:
     """Returns where partners can be: launches after a search, searches before a launch."""
     spans: defaultdict[tuple[str, str, str, WaitingKind], list[tuple[datetime, datetime]]]
     spans = defaultdict(list)
-    for record, key in records.items():
+    for key, record in records:
         line = (key.account_id, key.lane, record.origin.region)
         time = record.origin.event_time
         if isinstance(record, Search):
@@ -267,11 +276,20 @@ def _touched(
     intake: Intake, fresh: Mapping[WaitingKey, Arrival], changes: Iterable[Change]
 ) -> list[set[str]]:
     """Returns, for each batch, the findings that its fresh records opened or added to."""
-    batch_of = {arrival.record: arrival.batch_index for arrival in fresh.values()}
+    parts = [
+        (part, change.occurrence)
+        for change in changes
+        for part in (change.occurrence.search, change.occurrence.launch, change.occurrence.pin)
+        if part is not None
+    ]
+    event_ids = {part.origin.event_id for part, _ in parts}
+    batch_of = {
+        arrival.record: arrival.batch_index
+        for key, arrival in fresh.items()
+        if key.event_id in event_ids
+    }
     touched: list[set[str]] = [set() for _ in intake.batches]
-    for change in changes:
-        occurrence = change.occurrence
-        for record in (occurrence.search, occurrence.launch, occurrence.pin):
-            if record in batch_of:
-                touched[batch_of[record]].add(occurrence.key.finding_id())
+    for part, occurrence in parts:
+        if part in batch_of:
+            touched[batch_of[part]].add(occurrence.key.finding_id())
     return touched
