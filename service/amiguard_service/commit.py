@@ -134,9 +134,7 @@ def _pair_fresh(
     ]
 
 
-def _spans(
-    records: Iterable[tuple[WaitingKey, Search | Launch]], window: timedelta
-) -> list[Span]:
+def _spans(records: Iterable[tuple[WaitingKey, Search | Launch]], window: timedelta) -> list[Span]:
     """Returns where partners can be: launches after a search, searches before a launch."""
     spans: defaultdict[tuple[str, str, str, WaitingKind], list[tuple[datetime, datetime]]]
     spans = defaultdict(list)

@@ -130,7 +130,7 @@ def fetch_matching(
     connection: Connection, condition: Filter, finding_ids: Iterable[str]
 ) -> list[StoredFinding]:
     """Returns those of the findings that are stored and fulfil a condition, in no order."""
-    keys = [{"account_id": account_of(i), "finding_id": i} for i in finding_ids]
+    keys = [(account_of(i), i) for i in finding_ids]
     backend = connection.dialect.name
     statement = _by_key(backend).where(compile_filter(condition, backend))
     rows = connection.execute(statement, {"rows": encode_rows(keys)}).all()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -20,7 +18,6 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects import sqlite
 
 from amiguard_service.coverage import (
     Days,
@@ -30,8 +27,8 @@ from amiguard_service.coverage import (
     SourceCoverage,
 )
 from amiguard_service.store.engines import POSTGRESQL
-from amiguard_service.store.rows import encode_rows, insert_given, rows_of
-from amiguard_service.store.schema import region_coverage, source_coverage, to_micros
+from amiguard_service.store.rows import encode_rows, insert_of, insert_parameters, rows_of
+from amiguard_service.store.schema import region_coverage, source_coverage
 from amiguard_service.tally import Tally
 
 SLOT_COUNT: Final = 8
@@ -62,15 +59,8 @@ def add_tally(connection: Connection, tally: Tally) -> None:
     ]
     for table, values in ((region_coverage, regions), (source_coverage, sources)):
         if values:
-            given = {"rows": encode_rows(_as_stored(values))} if backend == POSTGRESQL else values
-            connection.execute(_add(table, backend), given)
-
-
-def _as_stored(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {k: to_micros(v) if isinstance(v, datetime) else v for k, v in row.items()}
-        for row in values
-    ]
+            statement = _add(table, tuple(values[0]), backend)
+            connection.execute(statement, insert_parameters(connection, table, values))
 
 
 def _slot_of(connection: Connection) -> int:
@@ -104,7 +94,7 @@ def fetch_regions(
         statement = statement.where(table.region == region)
     if after is not None:
         statement = statement.where(tuple_(*key) > tuple_(*after))
-    keys = [row._asdict() for row in connection.execute(statement)]
+    keys = [tuple(row) for row in connection.execute(statement)]
     if not keys:
         return []
     rows = connection.execute(_of_regions(connection.dialect.name), {"rows": encode_rows(keys)})
@@ -163,8 +153,8 @@ def _region_count(row: Row[Any]) -> RegionCount:
 
 
 @lru_cache
-def _add(table: Table, backend: str) -> Insert:
-    statement = insert_given(table) if backend == POSTGRESQL else sqlite.insert(table)
+def _add(table: Table, names: tuple[str, ...], backend: str) -> Insert:
+    statement = insert_of(table, names, backend)
     added = {
         column.name: _sum(column, statement.excluded[column.name], backend)
         for column in table.c

@@ -55,7 +55,7 @@ _DOCUMENTS = ("request", "reasons", "steps")
 
 def fetch_rows(connection: Connection, finding_ids: Iterable[str]) -> dict[str, FindingRow]:
     """Returns those of the findings that are stored, by id, locked until the transaction ends."""
-    keys = [{"account_id": account_of(i), "finding_id": i} for i in sorted(set(finding_ids))]
+    keys = [(account_of(i), i) for i in sorted(set(finding_ids))]
     if not keys:
         return {}
     statement = _by_key(connection.dialect.name)
@@ -193,7 +193,7 @@ def complete(connection: Connection, rows: Sequence[Row[Any]]) -> list[StoredFin
     """Returns the findings of rows of the table, in their order, with what hangs on them."""
     if not rows:
         return []
-    finding_keys = [{"account_id": row.account_id, "finding_id": row.finding_id} for row in rows]
+    finding_keys = [(row.account_id, row.finding_id) for row in rows]
     keys = encode_rows(finding_keys)
     recent = fetch_recent(connection, finding_keys)
     images: defaultdict[str, list[str]] = defaultdict(list)

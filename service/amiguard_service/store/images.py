@@ -54,7 +54,7 @@ def fetch_images(
     connection: Connection, keys: Iterable[ImageKey]
 ) -> dict[tuple[str, str], KnownImage]:
     """Returns those of the images that are known, by (image id, region) as the core has them."""
-    rows = [{"region": region, "image_id": image_id} for region, image_id in sorted(set(keys))]
+    rows = sorted(set(keys))
     if not rows:
         return {}
     found = connection.execute(_by_key(connection.dialect.name), {"rows": encode_rows(rows)})
@@ -80,10 +80,7 @@ def fetch_launched(
     """Returns what is known of the images that findings launched, by finding id."""
     if not keys:
         return {}
-    rows = [
-        {"account_id": key.account_id, "finding_id": finding_id, "region": key.region}
-        for finding_id, key in keys.items()
-    ]
+    rows = [(key.account_id, finding_id, key.region) for finding_id, key in keys.items()]
     parameters = {"rows": encode_rows(rows)}
     backend = connection.dialect.name
     known: defaultdict[str, list[KnownImage]] = defaultdict(list)
@@ -99,7 +96,7 @@ def fetch_launched(
 
 def fetch_findings_with(connection: Connection, keys: Iterable[ImageKey]) -> list[str]:
     """Returns the ids of findings in which any of the images was launched, sorted."""
-    rows = [{"region": region, "image_id": image_id} for region, image_id in sorted(set(keys))]
+    rows = sorted(set(keys))
     if not rows:
         return []
     found = connection.execute(_findings_of(connection.dialect.name), {"rows": encode_rows(rows)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -64,13 +64,13 @@ def fetch_occurrences(
     connection: Connection, keys: Iterable[OccurrenceKey]
 ) -> dict[OccurrenceKey, Occurrence]:
     """Returns those of the occurrences that are stored."""
-    values = [key._asdict() for key in keys]
-    if not values:
+    rows = list(keys)
+    if not rows:
         return {}
     statement = _by_key(connection.dialect.name)
     return {
         OccurrenceKey(row.account_id, row.finding_id, row.launch_event_id): _occurrence(row)
-        for row in connection.execute(statement, {"rows": encode_rows(values)})
+        for row in connection.execute(statement, {"rows": encode_rows(rows)})
     }
 
 
@@ -124,18 +124,24 @@ def fetch_page(
 
 
 def fetch_recent(
-    connection: Connection, finding_keys: Sequence[Mapping[str, str]]
+    connection: Connection, finding_keys: Sequence[tuple[str, str]]
 ) -> dict[str, list[StoredOccurrence]]:
     """Returns the latest occurrences of findings by their ids, newest launch first.
 
-    The findings are given by `account_id` and `finding_id`.
+    The findings are given by account and id.
     """
     recent: defaultdict[str, list[StoredOccurrence]] = defaultdict(list)
     if connection.dialect.name == POSTGRESQL:
         rows = connection.execute(_recent_of_all(), {"rows": encode_rows(finding_keys)}).all()
     else:
         # SQLite cannot say "ten of each" without reading them all, and is asked at no distance.
-        rows = [row for key in finding_keys for row in connection.execute(_RECENT, key)]
+        rows = [
+            row
+            for account_id, finding_id in finding_keys
+            for row in connection.execute(
+                _RECENT, {"account_id": account_id, "finding_id": finding_id}
+            )
+        ]
     for row in rows:
         recent[row.finding_id].append(_stored(row))
     return recent
@@ -145,7 +151,7 @@ def fetch_of_findings(
     connection: Connection, finding_keys: Iterable[tuple[str, str]]
 ) -> dict[OccurrenceKey, Occurrence]:
     """Returns every occurrence of findings, given by account and id."""
-    rows = [{"account_id": a, "finding_id": f} for a, f in finding_keys]
+    rows = list(finding_keys)
     if not rows:
         return {}
     statement = _of_findings(connection.dialect.name)
@@ -198,7 +204,7 @@ def unretire(connection: Connection, keys: Iterable[OccurrenceKey]) -> None:
 
 
 def _delete_all(connection: Connection, table: Table, keys: Iterable[OccurrenceKey]) -> None:
-    rows = [key._asdict() for key in keys]
+    rows = list(keys)
     if rows:
         connection.execute(_delete(table, connection.dialect.name), {"rows": encode_rows(rows)})
 

@@ -27,7 +27,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from amiguard_core.events import Launch, Search
 from amiguard_migrations.documents import pack
 from amiguard_service.store.engines import POSTGRESQL
-from amiguard_service.store.rows import encode_rows, insert_given, rows_of
+from amiguard_service.store.rows import encode_rows, insert_of, rows_of
 from amiguard_service.store.schema import from_micros, to_micros, waiting_records
 
 _decode_search = msgspec.json.Decoder(Search).decode
@@ -85,8 +85,8 @@ def add_records(
     arrival = to_micros(arrival_time)
     values = {row.key: _stored(row, arrival) for row in rows}
     if connection.dialect.name == POSTGRESQL:
-        given = [dict(zip(_COLUMNS, of_it, strict=True)) for of_it in values.values()]
-        added = connection.execute(_insert_returning(), {"rows": encode_rows(given)})
+        rows_given = {"rows": encode_rows(values.values())}
+        added = connection.execute(_insert_returning(), rows_given)
         return {WaitingKey(*row) for row in added}
     last = connection.execute(_LAST_ROWID).scalar_one() or 0
     # Past the types of the columns, which would look at each value again.
@@ -111,14 +111,14 @@ def _stored(row: WaitingRow, arrival: int) -> tuple[str | int | bytes, ...]:
 def fetch_spans(connection: Connection, spans: Iterable[Span]) -> list[Search | Launch]:
     """Returns the records in any of the spans; those in two of them twice."""
     values = [
-        {
-            "account_id": span.account_id,
-            "lane": span.lane,
-            "region": span.region,
-            "kind": int(span.kind),
-            "start_time": to_micros(span.start),
-            "end_time": to_micros(span.end),
-        }
+        (
+            span.account_id,
+            span.lane,
+            span.region,
+            int(span.kind),
+            to_micros(span.start),
+            to_micros(span.end),
+        )
         for span in spans
     ]
     if not values:
@@ -178,15 +178,16 @@ def _insert_missing() -> str:
 
 @lru_cache
 def _insert_returning() -> ReturningInsert[Any]:
-    return insert_given(waiting_records).on_conflict_do_nothing().returning(*_OF_KEY)
+    statement = insert_of(waiting_records, _COLUMNS, POSTGRESQL)
+    return statement.on_conflict_do_nothing().returning(*_OF_KEY)
 
 
 @lru_cache
 def _by_span(backend: str) -> Select[Any]:
     given = rows_of(
-        ("account_id", "lane", "region"),
+        ("account_id", "lane", "region", "kind", "start_time", "end_time"),
         backend,
-        numbers=("kind", "start_time", "end_time"),
+        numbers={"kind", "start_time", "end_time"},
     )
     table = waiting_records.c
     within = and_(

@@ -58,20 +58,18 @@ def fetch_of_templates(
     connection: Connection, templates: Iterable[tuple[str, str]]
 ) -> dict[PinKey, StoredPin]:
     """Returns the pins of templates, given by account and id."""
-    rows = [{"account_id": a, "template_id": t} for a, t in sorted(set(templates))]
-    return _fetch(connection, "template_id", rows)
+    return _fetch(connection, "template_id", sorted(set(templates)))
 
 
 def fetch_of_findings(
     connection: Connection, finding_keys: Iterable[tuple[str, str]]
 ) -> dict[PinKey, StoredPin]:
     """Returns the pins of findings, given by account and id."""
-    rows = [{"account_id": a, "finding_id": f} for a, f in finding_keys]
-    return _fetch(connection, "finding_id", rows)
+    return _fetch(connection, "finding_id", list(finding_keys))
 
 
 def _fetch(
-    connection: Connection, column: str, rows: list[dict[str, str]]
+    connection: Connection, column: str, rows: list[tuple[str, str]]
 ) -> dict[PinKey, StoredPin]:
     if not rows:
         return {}

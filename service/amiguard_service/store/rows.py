@@ -9,17 +9,17 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
-    FromClause,
     LargeBinary,
     String,
+    Subquery,
     Table,
     TypeDecorator,
     bindparam,
     cast,
-    column,
     func,
-    insert,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -29,31 +29,32 @@ from amiguard_service.store.engines import POSTGRESQL
 from amiguard_service.store.schema import PackedDocument
 
 
-def encode_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns rows as the parameter `rows` of a statement over `rows_of`."""
-    return msgspec.json.encode(rows).decode()
+def encode_rows(rows: Iterable[Sequence[Any]]) -> str:
+    """Returns rows, each its values in the order of the columns, as the parameter of `rows_of`."""
+    return msgspec.json.encode(list(rows)).decode()
 
 
-def rows_of(texts: Iterable[str], backend: str, *, numbers: Iterable[str] = ()) -> FromClause:
-    """Returns a table of text and whole-number columns, made of the statement's parameter `rows`.
+def rows_of(columns: Sequence[str], backend: str, *, numbers: Collection[str] = ()) -> Subquery:
+    """Returns a table, made of the statement's parameter `rows`, which `encode_rows` makes.
 
-    The parameter is what `encode_rows` makes of rows with just these columns.
+    Its columns are text, but for those that are whole numbers.
     """
-    types = dict.fromkeys(texts, String) | dict.fromkeys(numbers, BigInteger)
     given = bindparam("rows", type_=String)
+    each = func.json_each(given)
     if backend == POSTGRESQL:
-        return (
-            func.jsonb_to_recordset(cast(given, JSONB))
-            .table_valued(*(column(name, kind) for name, kind in types.items()))
-            .render_derived(name="given", with_types=True)
-        )
-    value = func.json_each(given).table_valued("value", name="each").c.value
-    return select(
-        *(
-            func.json_extract(value, f"$.{name}", type_=kind()).label(name)
-            for name, kind in types.items()
-        )
-    ).subquery("given")
+        each = func.jsonb_array_elements(cast(given, JSONB))
+    row = each.table_valued("value", name="each").c.value
+    values = {name: _value(row, position, backend) for position, name in enumerate(columns)}
+    if backend == POSTGRESQL:
+        values |= {name: cast(values[name], BigInteger) for name in numbers}
+    return select(*(value.label(name) for name, value in values.items())).subquery("given")
+
+
+def _value(row: ColumnElement[Any], position: int, backend: str) -> ColumnElement[Any]:
+    # Literals, because what is bound is sent and read with every statement.
+    if backend == POSTGRESQL:
+        return row.op("->>", return_type=String())(literal_column(str(position)))
+    return func.json_extract(row, literal_column(f"'$[{position}]'"))
 
 
 def insert_values(
@@ -63,63 +64,59 @@ def insert_values(
     *,
     skips_present: bool = False,
 ) -> None:
-    """Adds rows, which all have the same columns; those that are there already can be skipped."""
-    if not rows:
-        return
-    if connection.dialect.name == POSTGRESQL:
-        statement = _insert_given(table, tuple(rows[0]), skips_present=skips_present)
-        connection.execute(statement, {"rows": encode_rows(_as_stored(table, rows, connection))})
-    elif skips_present:
-        connection.execute(_insert_missing(table), rows)
-    else:
-        connection.execute(insert(table), rows)
+    """Adds rows, all with the same columns in one order; those that are there can be skipped."""
+    if rows:
+        statement = _insert(
+            table, tuple(rows[0]), connection.dialect.name, skips_present=skips_present
+        )
+        connection.execute(statement, insert_parameters(connection, table, rows))
 
 
-def insert_given(table: Table, names: Collection[str] | None = None) -> postgresql.Insert:
-    """Returns an insert, for PostgreSQL, of the rows in the statement's parameter `rows`.
-
-    The parameter is what `encode_rows` makes of rows with the named columns of the table, or all,
-    each as it is stored. One such statement takes half as long as one a row.
-    """
-    columns = [column for column in table.columns if names is None or column.name in names]
-    documents = [c.name for c in columns if isinstance(c.type, (LargeBinary, PackedDocument))]
-    texts = [c.name for c in columns if isinstance(c.type, String)] + documents
-    numbers = [c.name for c in columns if c.name not in texts]
-    given = rows_of(texts, POSTGRESQL, numbers=numbers).c
+def insert_of(
+    table: Table, names: Sequence[str], backend: str
+) -> postgresql.Insert | sqlite.Insert:
+    """Returns an insert of rows with the named columns: see `insert_parameters`."""
+    if backend != POSTGRESQL:
+        return sqlite.insert(table)
+    columns = [table.columns[name] for name in names]
+    documents = {c.name for c in columns if isinstance(c.type, (LargeBinary, PackedDocument))}
+    numbers = {c.name for c in columns if not isinstance(c.type, String)} - documents
+    given = rows_of(names, backend, numbers=numbers).c
     values = [
         # As msgspec writes bytes.
-        func.decode(given[c.name], "base64") if c.name in documents else given[c.name]
-        for c in columns
+        func.decode(given[name], "base64") if name in documents else given[name]
+        for name in names
     ]
-    return postgresql.insert(table).from_select([c.name for c in columns], select(*values))
+    return postgresql.insert(table).from_select(list(names), select(*values))
 
 
-def _as_stored(
-    table: Table, rows: Sequence[Mapping[str, Any]], connection: Connection
-) -> list[dict[str, Any]]:
+def insert_parameters(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | Sequence[Mapping[str, Any]]:
+    """Returns rows as `insert_of` takes them.
+
+    On PostgreSQL they are one parameter: that takes half as long as a statement for each.
+    """
     dialect = connection.dialect
-    converted = {
-        column.name: column.type.process_bind_param
-        for column in table.columns
-        if isinstance(column.type, TypeDecorator)
-    }
-    return [
-        {
-            name: converted[name](value, dialect) if name in converted else value
-            for name, value in row.items()
-        }
-        for row in rows
+    if dialect.name != POSTGRESQL:
+        return rows
+    types = [table.columns[name].type for name in rows[0]]
+    converters = [
+        kind.process_bind_param if isinstance(kind, TypeDecorator) else None for kind in types
     ]
+    stored = (
+        [
+            convert(value, dialect) if convert else value
+            for convert, value in zip(converters, row.values(), strict=True)
+        ]
+        for row in rows
+    )
+    return {"rows": encode_rows(stored)}
 
 
 @lru_cache
-def _insert_given(
-    table: Table, names: tuple[str, ...], *, skips_present: bool
-) -> postgresql.Insert:
-    statement = insert_given(table, names)
+def _insert(
+    table: Table, names: tuple[str, ...], backend: str, *, skips_present: bool
+) -> postgresql.Insert | sqlite.Insert:
+    statement = insert_of(table, names, backend)
     return statement.on_conflict_do_nothing() if skips_present else statement
-
-
-@lru_cache
-def _insert_missing(table: Table) -> sqlite.Insert:
-    return sqlite.insert(table).on_conflict_do_nothing()
