@@ -32,7 +32,7 @@ from amiguard_service.store import findings as finding_store
 from amiguard_service.store import images as image_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store import pending
-from amiguard_service.store.engines import hold_images, hold_policy
+from amiguard_service.store.engines import hold_policy_and_images
 from amiguard_service.store.history import insert_entries
 from amiguard_service.store.occurrences import OccurrenceKey, key_of
 from amiguard_service.store.pending import Span, WaitingKey, WaitingKind, WaitingRow
@@ -57,7 +57,7 @@ def commit(
 
     Returns what became of each, and the searches and launches that are new, to be counted.
     """
-    hold_policy(connection)
+    hold_policy_and_images(connection)
     policy = policies.read(connection, now=now)
     rows = [
         _waiting_row(key, arrival) for arrival in intake.arrivals.values() for key in arrival.keys
@@ -167,7 +167,6 @@ def _changes(connection: Connection, pairs: Sequence[Pair]) -> list[Change]:
     """Returns what pairs make new, against the occurrences stored."""
     if not pairs:
         return []
-    hold_images(connection)
     images = image_store.fetch_images(
         connection,
         ((launch.origin.region, image) for _, launch, _ in pairs for image in launch.image_ids),
@@ -190,11 +189,13 @@ def write_changes(
     if not changes:
         return
     occurrence_store.write_changes(connection, changes)
-    occurrence_store.unretire(connection, (key_of(c.occurrence) for c in changes if c.is_new))
     by_finding: defaultdict[str, list[Change]] = defaultdict(list)
     for change in changes:
         by_finding[change.occurrence.key.finding_id()].append(change)
     known = finding_store.fetch_rows(connection, by_finding)
+    # A finding keeps its row for as long as any occurrence of it is retired.
+    back = (key_of(c.occurrence) for i in known for c in by_finding[i] if c.is_new)
+    occurrence_store.unretire(connection, back)
     # A withdrawn finding shows what it had last, which is of no occurrence of it any more.
     withdrawn = [finding_id for finding_id, row in known.items() if row.is_withdrawn]
     finding_store.replace_images(connection, dict.fromkeys(withdrawn, ()))

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 import sqlalchemy
-from sqlalchemy import URL, BigInteger, Connection, Integer, bindparam, event, func, select
+from sqlalchemy import URL, BigInteger, Connection, Integer, bindparam, event, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -56,13 +56,22 @@ _SQLITE_UNAVAILABLE: Final = ("locked", "full", "readonly", "disk i/o", "unable 
 
 _KEYS: Final = bindparam("keys", type_=ARRAY(Integer))
 _LOCK_LANES: Final = select(
-    func.pg_advisory_xact_lock(
-        _LANE_LOCK_CLASS, func.unnest(_KEYS).table_valued("key").render_derived(name="k").c.key
+    # Counted, so that there is one row to be sent and read, not one a lock.
+    func.count(
+        func.pg_advisory_xact_lock(
+            _LANE_LOCK_CLASS, func.unnest(_KEYS).table_valued("key").render_derived(name="k").c.key
+        )
     )
 )
 _KEY: Final = bindparam("key", type_=BigInteger)
 _LOCK: Final = select(func.pg_advisory_xact_lock(_KEY))
 _LOCK_SHARED: Final = select(func.pg_advisory_xact_lock_shared(_KEY))
+_HOLD_BOTH: Final = select(
+    *(
+        func.pg_advisory_xact_lock_shared(literal(key, BigInteger))
+        for key in (_POLICY_LOCK, _IMAGES_LOCK)
+    )
+)
 
 
 class Database:
@@ -195,9 +204,10 @@ def change_policy(connection: Connection) -> None:
     _lock(connection, _POLICY_LOCK, shared=False)
 
 
-def hold_images(connection: Connection) -> None:
-    """Keeps the known images as they are until this transaction ends."""
-    _lock(connection, _IMAGES_LOCK, shared=True)
+def hold_policy_and_images(connection: Connection) -> None:
+    """Keeps the policy and the known images as they are until this transaction ends."""
+    if connection.dialect.name == POSTGRESQL:
+        connection.execute(_HOLD_BOTH)
 
 
 def change_images(connection: Connection) -> None:

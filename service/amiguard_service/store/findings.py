@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    BigInteger,
     Connection,
+    Insert,
     Row,
     Select,
     Table,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    insert,
     select,
     tuple_,
     update,
@@ -28,7 +31,7 @@ from amiguard_core.findings import FindingKey, ScoreStep
 from amiguard_core.judge import NAME_FILTER
 from amiguard_core.pipeline import UNNAMED_IMAGE
 from amiguard_service.ledger import FindingRow
-from amiguard_service.store.engines import SQLITE, lock_change_log
+from amiguard_service.store.engines import POSTGRESQL, SQLITE, lock_change_log
 from amiguard_service.store.occurrences import fetch_recent
 from amiguard_service.store.rows import encode_rows, insert_values, rows_of
 from amiguard_service.store.schema import (
@@ -37,6 +40,7 @@ from amiguard_service.store.schema import (
     finding_labels,
     finding_patterns,
     findings,
+    to_micros,
 )
 from amiguard_service.stored import (
     MAX_IMAGE_IDS,
@@ -159,17 +163,12 @@ def log_changes(connection: Connection, finding_ids: Iterable[str], *, now: date
 
     Times never fall along the log, whatever the clocks of the servers say.
     """
-    ids = sorted(finding_ids)
-    if not ids:
+    rows = [(account_of(finding_id), finding_id) for finding_id in sorted(finding_ids)]
+    if not rows:
         return
     lock_change_log(connection)
-    latest = connection.execute(select(func.max(finding_changes.c.change_time))).scalar_one()
-    time = now if latest is None else max(now, latest)
-    insert_values(
-        connection,
-        finding_changes,
-        [{"change_time": time, "account_id": account_of(i), "finding_id": i} for i in ids],
-    )
+    statement = _log(connection.dialect.name)
+    connection.execute(statement, {"rows": encode_rows(rows), "now": to_micros(now)})
 
 
 def is_stored(connection: Connection, finding_id: str) -> bool:
@@ -307,6 +306,20 @@ def _update_all_but(same: frozenset[str]) -> Update:
                 if column.name not in kept
             }
         )
+    )
+
+
+@lru_cache
+def _log(backend: str) -> Insert:
+    given = rows_of(_KEY_FIELDS, backend).c
+    now = bindparam("now", type_=BigInteger)
+    latest = func.coalesce(select(func.max(finding_changes.c.change_time)).scalar_subquery(), now)
+    greatest = func.greatest if backend == POSTGRESQL else func.max
+    return insert(finding_changes).from_select(
+        ["change_time", *_KEY_FIELDS],
+        select(greatest(now, latest), *(given[name] for name in _KEY_FIELDS)).order_by(
+            given.finding_id
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -81,15 +81,15 @@ def fetch_launched(
     if not keys:
         return {}
     rows = [(key.account_id, finding_id, key.region) for finding_id, key in keys.items()]
-    parameters = {"rows": encode_rows(rows)}
-    backend = connection.dialect.name
     known: defaultdict[str, list[KnownImage]] = defaultdict(list)
-    for row in connection.execute(_known_of(backend), parameters):
-        known[row.finding_id].append(_image(row))
-    counted = connection.execute(_count_of(backend), parameters)
-    counts = {row.finding_id: row.image_count for row in counted}
+    counts: Counter[str] = Counter()
+    launched = _launched_of(connection.dialect.name)
+    for row in connection.execute(launched, {"rows": encode_rows(rows)}):
+        counts[row.finding_id] += row.image_count
+        if row.image_id is not None:
+            known[row.finding_id].append(_image(row))
     return {
-        finding_id: LaunchedImages(counts.get(finding_id, 0), tuple(known[finding_id]))
+        finding_id: LaunchedImages(counts[finding_id], tuple(known[finding_id]))
         for finding_id in keys
     }
 
@@ -123,46 +123,19 @@ def _by_key(backend: str) -> Select[Any]:
 
 
 @lru_cache
-def _known_of(backend: str) -> Select[Any]:
+def _launched_of(backend: str) -> Select[Any]:
+    """Returns a row for each known image of a finding, and one that counts all the others."""
     given = rows_of(("account_id", "finding_id", "region"), backend)
-    images = finding_images.c
-    return (
-        select(images.finding_id, known_images)
-        .select_from(
-            given.join(
-                finding_images,
-                and_(
-                    images.account_id == given.c.account_id,
-                    images.finding_id == given.c.finding_id,
-                ),
-            ).join(
-                known_images,
-                and_(
-                    known_images.c.region == given.c.region,
-                    known_images.c.image_id == images.image_id,
-                ),
-            )
-        )
-        .order_by(images.finding_id, images.image_id)
+    images, known = finding_images.c, known_images.c
+    of_finding = and_(
+        images.account_id == given.c.account_id, images.finding_id == given.c.finding_id
     )
-
-
-@lru_cache
-def _count_of(backend: str) -> Select[Any]:
-    given = rows_of(("account_id", "finding_id", "region"), backend)
-    images = finding_images.c
+    same = and_(known.region == given.c.region, known.image_id == images.image_id)
     return (
-        select(images.finding_id, func.count(images.image_id).label("image_count"))
-        .select_from(
-            given.join(
-                finding_images,
-                and_(
-                    images.account_id == given.c.account_id,
-                    images.finding_id == given.c.finding_id,
-                ),
-            )
-        )
-        .group_by(images.finding_id)
+        select(images.finding_id, func.count().label("image_count"), known_images)
+        .select_from(given.join(finding_images, of_finding).outerjoin(known_images, same))
+        .group_by(images.finding_id, *known_images.c)
+        .order_by(images.finding_id, known.image_id)
     )
 
 

@@ -85,8 +85,10 @@ def add_records(
     arrival = to_micros(arrival_time)
     values = {row.key: _stored(row, arrival) for row in rows}
     if connection.dialect.name == POSTGRESQL:
-        rows_given = {"rows": encode_rows(values.values())}
-        added = connection.execute(_insert_returning(), rows_given)
+        added = connection.execute(_insert_returning(), {"rows": encode_rows(values.values())})
+        if added.rowcount == len(values):
+            added.close()
+            return set(values)
         return {WaitingKey(*row) for row in added}
     last = connection.execute(_LAST_ROWID).scalar_one() or 0
     # Past the types of the columns, which would look at each value again.
