@@ -1,0 +1,38 @@
+"""Many rows in one parameter: what goes in as a row comes out as one, on every kind of store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, select
+
+from amiguard_service.engine import Engine
+from amiguard_service.store.rows import encode_rows, rows_of
+
+TEXTS = st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+"""What a column of text can hold: no zero character on PostgreSQL."""
+NUMBERS = st.none() | st.integers(-(2**63), 2**63 - 1)
+ROWS = st.lists(st.tuples(TEXTS, NUMBERS, TEXTS), max_size=20)
+
+
+@pytest.mark.category("laws")
+class TestRows:
+    """Laws of `rows_of`."""
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+    @given(rows=ROWS)
+    def test_rows_come_out_as_they_went_in(
+        self, engine: Engine, rows: list[tuple[Any, ...]]
+    ) -> None:
+        """Whatever characters a text has, however large a number is, and where there is nothing."""
+
+        def work(connection: Connection) -> list[tuple[Any, ...]]:
+            backend = connection.dialect.name
+            given = rows_of(("name", "size", "note"), backend, numbers={"size"})
+            found = connection.execute(select(given), {"rows": encode_rows(rows)})
+            return [tuple(row) for row in found]
+
+        assert engine._database.read(work) == rows
