@@ -57,7 +57,7 @@ _COMMON: Final = (
     b'","user_agent":"","source_ip_address":"'
 )
 """Names and phrases of records' values, the most common last. It decides how stored bytes read, so
-it is never changed: a better one would be a second one, told from this by its id."""
+it is never changed: a better one would be a second one, told from this by an id in the frame."""
 
 
 _PHRASES: Final = ZstdCompressionDict(_COMMON, dict_type=DICT_TYPE_RAWCONTENT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
 from functools import lru_cache
@@ -27,7 +27,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from amiguard_core.events import Launch, Search
 from amiguard_migrations.documents import pack
 from amiguard_service.store.engines import POSTGRESQL
-from amiguard_service.store.rows import encode_rows, insert_of, rows_of
+from amiguard_service.store.rows import encode_chunks, encode_rows, insert_of, rows_of
 from amiguard_service.store.schema import from_micros, to_micros, waiting_records
 
 _decode_search = msgspec.json.Decoder(Search).decode
@@ -85,17 +85,25 @@ def add_records(
     arrival = to_micros(arrival_time)
     values = {row.key: _stored(row, arrival) for row in rows}
     if connection.dialect.name == POSTGRESQL:
-        added = connection.execute(_insert_returning(), {"rows": encode_rows(values.values())})
-        if added.rowcount == len(values):
-            added.close()
-            return set(values)
-        return {WaitingKey(*row) for row in added}
+        return _add_chunks(connection, values)
     last = connection.execute(_LAST_ROWID).scalar_one() or 0
     # Past the types of the columns, which would look at each value again.
     inserted = connection.exec_driver_sql(_insert_missing(), list(values.values()))
     if inserted.rowcount == len(values):
         return set(values)
     return {WaitingKey(*row) for row in connection.execute(_AFTER_ROWID, {"last": last})}
+
+
+def _add_chunks(
+    connection: Connection, values: Mapping[WaitingKey, Sequence[str | int | bytes]]
+) -> set[WaitingKey]:
+    added = [
+        connection.execute(_insert_returning(), {"rows": chunk})
+        for chunk in encode_chunks(values.values())
+    ]
+    if sum(result.rowcount for result in added) == len(values):
+        return set(values)
+    return {WaitingKey(*row) for result in added for row in result}
 
 
 def _stored(row: WaitingRow, arrival: int) -> tuple[str | int | bytes, ...]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Insert,
     LargeBinary,
     String,
     Subquery,
@@ -28,10 +29,33 @@ from sqlalchemy.dialects.postgresql import JSONB
 from amiguard_service.store.engines import POSTGRESQL
 from amiguard_service.store.schema import PackedDocument
 
+CHUNK_BYTES: Final = 16 * 1024 * 1024
+"""Rows of one parameter, roughly: PostgreSQL takes 256 MB apart at most, and a search of 100 KB is
+written with each of the thousands of launches that follow it."""
+
 
 def encode_rows(rows: Iterable[Sequence[Any]]) -> str:
     """Returns rows, each its values in the order of the columns, as the parameter of `rows_of`."""
     return msgspec.json.encode(list(rows)).decode()
+
+
+def encode_chunks(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yields rows as `encode_rows` does, several times where once would be too large."""
+    chunk: list[bytes] = []
+    size = 0
+    for row in rows:
+        encoded = msgspec.json.encode(row)
+        if chunk and size + len(encoded) > CHUNK_BYTES:
+            yield _joined(chunk)
+            chunk, size = [], 0
+        chunk.append(encoded)
+        size += len(encoded)
+    if chunk:
+        yield _joined(chunk)
+
+
+def _joined(encoded: Iterable[bytes]) -> str:
+    return f"[{b','.join(encoded).decode()}]"
 
 
 def rows_of(columns: Sequence[str], backend: str, *, numbers: Collection[str] = ()) -> Subquery:
@@ -69,13 +93,13 @@ def insert_values(
         statement = _insert(
             table, tuple(rows[0]), connection.dialect.name, skips_present=skips_present
         )
-        connection.execute(statement, insert_parameters(connection, table, rows))
+        execute_insert(connection, statement, table, rows)
 
 
 def insert_of(
     table: Table, names: Sequence[str], backend: str
 ) -> postgresql.Insert | sqlite.Insert:
-    """Returns an insert of rows with the named columns: see `insert_parameters`."""
+    """Returns an insert of rows with the named columns, for `execute_insert`."""
     if backend != POSTGRESQL:
         return sqlite.insert(table)
     columns = [table.columns[name] for name in names]
@@ -90,16 +114,17 @@ def insert_of(
     return postgresql.insert(table).from_select(list(names), select(*values))
 
 
-def insert_parameters(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
-) -> dict[str, Any] | Sequence[Mapping[str, Any]]:
-    """Returns rows as `insert_of` takes them.
+def execute_insert(
+    connection: Connection, statement: Insert, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Executes what `insert_of` gave, and may have been added to, for at least one row.
 
-    On PostgreSQL they are one parameter: that takes half as long as a statement for each.
+    On PostgreSQL rows are one parameter: that takes half as long as a statement for each.
     """
     dialect = connection.dialect
     if dialect.name != POSTGRESQL:
-        return rows
+        connection.execute(statement, rows)
+        return
     types = [table.columns[name].type for name in rows[0]]
     converters = [
         kind.process_bind_param if isinstance(kind, TypeDecorator) else None for kind in types
@@ -111,7 +136,8 @@ def insert_parameters(
         ]
         for row in rows
     )
-    return {"rows": encode_rows(stored)}
+    for chunk in encode_chunks(stored):
+        connection.execute(statement, {"rows": chunk})
 
 
 @lru_cache
