@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from amiguard_migrations import SchemaError, upgrade
+from amiguard_migrations import SchemaError, current, head, upgrade
 from amiguard_service import allocator, logs
 from amiguard_service.config import CONFIG_VARIABLE, PREFIX, ConfigError, Effective, load
 from amiguard_service.engine import Engine
@@ -121,9 +121,12 @@ def _migrate(effective: Effective) -> None:
     database = Database(effective.settings.database)
     try:
         with naming_the_unavailable():
+            before = current(database.engine)
             upgrade(database.engine)
     finally:
         database.close()
+    was = "was empty" if before is None else f"was at {before}"
+    sys.stdout.write(f"the database is at schema {head()}, it {was}\n")
 
 
 def _serve(effective: Effective) -> None:

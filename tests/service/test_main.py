@@ -19,7 +19,7 @@ import pytest
 
 from amiguard.v1 import finding_service_pb2
 from amiguard.v1.finding_service_pb2_grpc import FindingServiceStub
-from amiguard_migrations import downgrade, upgrade
+from amiguard_migrations import downgrade, head, upgrade
 from amiguard_service.main import EXIT_FAILURE, EXIT_SCHEMA, EXIT_USAGE
 from amiguard_service.store.engines import Database
 from tests.service.running import TIMEOUT
@@ -267,13 +267,16 @@ def test_migrate_brings_an_older_database_up(tmp_path: Path) -> None:
 
     refused = run("serve", "--insecure", "--listen=127.0.0.1:0", f"--database={url}")
     migrated = run("migrate", f"--database={url}")
+    again = run("migrate", f"--database={url}")
     with served(tmp_path) as server, grpc.insecure_channel(server.target) as channel:
         count = finding_count(channel)
 
     assert refused.returncode == EXIT_SCHEMA
     assert "amiguard-server migrate" in refused.stderr
     assert refused.stderr.count("\n") == 1
-    assert (migrated.returncode, count) == (0, 0)
+    assert (migrated.returncode, again.returncode, count) == (0, 0, 0)
+    assert migrated.stdout == f"the database is at schema {head()}, it was at 0001\n"
+    assert again.stdout == f"the database is at schema {head()}, it was at {head()}\n"
 
 
 def test_a_foreign_database_is_left_alone(tmp_path: Path) -> None:
