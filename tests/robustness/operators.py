@@ -17,6 +17,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from amiguard.v1 import tuning_service_pb2 as wire
 from amiguard.v1.tuning_service_pb2_grpc import TuningServiceStub
 from amiguard_core.decode import decode_records
+from amiguard_core.events import RESOLVE_PREFIX
 from amiguard_core.policy import (
     AllowlistEntry,
     CorrelateBy,
@@ -164,7 +165,12 @@ _NAMES = (None, "acme-base-2026.03.01", "amzn2-ami-hvm-2.0-x86_64-gp2")
 
 def draw_changes(draws: Draws, records: Sequence[bytes], *, count: int) -> tuple[Change, ...]:
     """Returns changes that an operator might make, in their order."""
-    launches = [launch for launch in decode_records(list(records)).launches if launch.image_ids]
+    launches = [
+        launch
+        for launch in decode_records(list(records)).launches
+        # Some name a parameter, others nothing.
+        if launch.image_ids and not launch.image_ids[0].startswith(RESOLVE_PREFIX)
+    ]
     changes: list[Change] = []
     for number in range(count):
         match draws.randrange(5):

@@ -21,8 +21,8 @@ from amiguard_service import logs
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.tokens import PageTokens
 from tests.robustness.disk import small_disk
-from tests.robustness.faults import BACKENDS, Do, Fault, Step
-from tests.robustness.operators import Tuned
+from tests.robustness.faults import BACKENDS, POSTGRESQL, Do, Fault, Step
+from tests.robustness.operators import Registration, Tuned
 from tests.robustness.oracle import find_differences, find_missing
 from tests.robustness.plan import Plan, draw_plan
 from tests.robustness.proxy import HOST, Network, Way
@@ -31,6 +31,8 @@ from tests.robustness.watcher import Seen, Watcher
 from tests.service.running import serving
 
 SEEDS = range(40)
+NAMES_A_PARAMETER = 11_109
+"""The seed of a plan for which such a launch was once drawn."""
 ENDS = {
     Do.KILL: Do.START,
     Do.DRAIN: Do.START,
@@ -67,6 +69,19 @@ class TestPlans:
 
             assert times.keys() == set(plan.records)
             assert sum(count == 1 for count in times.values()) > len(times) / 2
+
+    def test_operators_register_images_alone(self, plans: list[Plan]) -> None:
+        """A launch may name a parameter in place of an image, which no operator can register."""
+        images = [
+            image
+            for plan in (*plans, draw_plan(NAMES_A_PARAMETER, POSTGRESQL))
+            for change in plan.changes
+            if isinstance(change, Registration)
+            for image in change.images
+        ]
+
+        assert images
+        assert all(image.image_id.startswith("ami-") for image in images)
 
     def test_outages_end(self, plans: list[Plan]) -> None:
         """Whatever a step takes away a later one gives back, before it is taken away again."""
