@@ -223,7 +223,7 @@ def _write_rows(
     )
     finding_store.insert_rows(connection, [r for r in changed if r.finding_id not in before])
     finding_store.update_rows(
-        connection, (row for row in changed if row.finding_id in before), before=before
+        connection, [row for row in changed if row.finding_id in before], before=before
     )
     moves = (move_of(before.get(row.finding_id), row) for row in changed)
     insert_entries(connection, (move for move in moves if move is not None))

@@ -15,7 +15,6 @@ from itertools import islice
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from amiguard_core.events import Launch, Origin, Search, SearchFilter, SearchRequest
 from amiguard_core.pipeline import occur
@@ -44,7 +43,15 @@ COMMON_LABEL: Final = "team"
 _AGENTS: Final = (agents.TERRAFORM, agents.BOTO3, agents.PULUMI, agents.ANSIBLE)
 _RARE_AGENT: Final = agents.KARPENTER
 _PATTERNS: Final = (COMMON_PATTERN, "ubuntu/images/hvm-ssd/ubuntu-jammy-*", "amzn2-ami-hvm-*-gp2")
-_SCORES: Final = (25, 45, 55, 75, 90)
+_BROAD_PATTERN: Final = "*-x86_64"
+_FURTHER_FILTERS: Final = (
+    (SearchFilter("tag-key", ("team",)),),
+    (SearchFilter("product-code", ("3f8t6t8fp5m9xx18yzwriozxi",)),),
+    (SearchFilter("is-public", ("false",)),),
+    (),
+    (),
+)
+"""What sets the scores of findings apart: the last of them asks for a second, broad pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +120,14 @@ def draw_uuid(draws: Draws) -> str:
 
 def unsafe_request(population: Population, number: int) -> SearchRequest:
     """Returns what a principal asked for without an owner."""
-    pattern = RARE_PATTERN if population.is_rare(number) else _PATTERNS[number % 7 % 3]
-    return SearchRequest(filters=(SearchFilter("name", (pattern,)),))
+    patterns: tuple[str, ...] = (
+        RARE_PATTERN if population.is_rare(number) else _PATTERNS[number % 7 % 3],
+    )
+    shape = number % 13 % len(_FURTHER_FILTERS)
+    if shape == len(_FURTHER_FILTERS) - 1:
+        patterns = (_BROAD_PATTERN, *patterns)
+    filters = (SearchFilter("name", patterns), *_FURTHER_FILTERS[shape])
+    return SearchRequest(filters=tuple(sorted(filters, key=lambda item: item.name)))
 
 
 def search(who: Origin, request: SearchRequest) -> Search:
@@ -170,8 +183,6 @@ def find(population: Population, number: int, *, draws: Draws, policy: Policy) -
         )
         changes.append(Change(occur(search(searched, request), launch), None))
     row = open_finding(changes, policy, images=LaunchedImages(1), now=moment)
-    last_step = replace(row.steps[-1], score=_SCORES[number % 13 % 5])
-    row = replace(row, steps=(*row.steps[:-1], last_step))
     state = (*[State.OPEN] * 7, State.ACKNOWLEDGED, State.CLOSED, State.SUPPRESSED)[
         number % 11 % 10
     ]

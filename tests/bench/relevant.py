@@ -1,10 +1,11 @@
 """How fast searches and launches are committed: `python -m tests.bench.relevant`.
 
-Batches that hold nothing else, 500 records each, go through the engine in transactions of their
-own, against a bare insert of the same rows into the same table: on SQLite one `executemany`, on
-PostgreSQL one statement of many rows, both written through to the disk. The bare insert stores the
-records' values as they are: to pack them is our way to write less. The two take turns, each in a
-database of its own that holds nothing at first.
+Batches that hold nothing else, 500 records each, go through the engine, once each in a transaction
+of its own and once as many together as a server groups when they come that fast. They are held
+against a bare insert of the same rows into the same table, a batch a transaction: on SQLite one
+`executemany`, on PostgreSQL one statement of many rows, both written through to the disk. The bare
+insert stores the records' values as they are: to pack them is our way to write less. The two take
+turns, each in a database of its own that holds nothing at first.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from amiguard_core.decode import Decoded
 from amiguard_core.events import Launch, Search
 from amiguard_service.allocator import tune_collector
 from amiguard_service.commit import _waiting_row
+from amiguard_service.committer import MAX_GROUP_ITEMS
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.intake import Intake
 from amiguard_service.store.engines import _configure_sqlite
@@ -38,6 +40,7 @@ BATCH_RECORDS = 500
 PAIR_SHARE = 0.08
 PRINCIPALS = 20_000
 BATCHES_PER_TURN = 4
+GROUP_BATCHES = MAX_GROUP_ITEMS // BATCH_RECORDS
 
 Row = tuple[Any, ...]
 
@@ -71,31 +74,35 @@ def measure(*, quick: bool = False) -> Iterator[Figure]:
     """Gives the records a second of both, the median of several turns, on each database."""
     for backend in BACKENDS:
         with databases(backend) as make_database:
-            yield _measure_on(backend, make_database, turns=6 if quick else 12)
+            for together in (1, GROUP_BATCHES):
+                yield _measure_on(backend, make_database, together, turns=6 if quick else 12)
 
 
-def _measure_on(backend: str, make_database: MakeUrl, *, turns: int) -> Figure:
+def _measure_on(backend: str, make_database: MakeUrl, together: int, *, turns: int) -> Figure:
     engine, bare_url = Engine.open(make_database()), make_database()
     Engine.open(bare_url).close()
     insert = _inserter(bare_url)
-    batches = new_batches(Population(PRINCIPALS), (turns + 1) * BATCHES_PER_TURN, seed=1)
+    per_turn = max(together, BATCHES_PER_TURN)
+    batches = new_batches(Population(PRINCIPALS), (turns + 1) * per_turn, seed=1)
     tune_collector()  # as a server does
     ours, bare = [], []
     for turn in range(turns + 1):
-        of_turn = batches[turn * BATCHES_PER_TURN :][:BATCHES_PER_TURN]
+        of_turn = batches[turn * per_turn :][:per_turn]
+        groups = [of_turn[first:][:together] for first in range(0, per_turn, together)]
         rows = [rows_of(batch) for batch in of_turn]
-        ours.append(_seconds(lambda batch: engine.commit([batch]), of_turn))
+        ours.append(_seconds(engine.commit, groups))
         bare.append(_seconds(insert, rows))
     engine.close()
     # The first turn warms up.
-    count = BATCHES_PER_TURN * BATCH_RECORDS
+    count = per_turn * BATCH_RECORDS
     speed, bare_speed = count / median(ours[1:]), count / median(bare[1:])
     wanted = at_least(0.5)
     if backend == "postgresql" and speed >= 15_000:
         # There it is enough to take that many records a second.
         wanted = Wanted(0, is_at_least=True)
+    batch_count = "one batch" if together == 1 else f"{together} batches"
     return Figure(
-        name=f"{backend} commit of searches and launches, against a bare insert",
+        name=f"{backend} commit of {batch_count} of searches and launches, against a bare insert",
         unit="records/s",
         ours=speed,
         baseline=bare_speed,

@@ -27,7 +27,7 @@ from amiguard_service.coverage import (
     SourceCoverage,
 )
 from amiguard_service.store.engines import POSTGRESQL
-from amiguard_service.store.rows import encode_rows, execute_insert, insert_of, rows_of
+from amiguard_service.store.rows import encode_rows, execute_rows, insert_of, rows_of
 from amiguard_service.store.schema import region_coverage, source_coverage
 from amiguard_service.tally import Tally
 
@@ -60,7 +60,7 @@ def add_tally(connection: Connection, tally: Tally) -> None:
     for table, values in ((region_coverage, regions), (source_coverage, sources)):
         if values:
             statement = _add(table, tuple(values[0]), backend)
-            execute_insert(connection, statement, table, values)
+            execute_rows(connection, statement, table, values)
 
 
 def _slot_of(connection: Connection) -> int:

@@ -31,9 +31,15 @@ from amiguard_core.findings import FindingKey, ScoreStep
 from amiguard_core.judge import NAME_FILTER
 from amiguard_core.pipeline import UNNAMED_IMAGE
 from amiguard_service.ledger import FindingRow
-from amiguard_service.store.engines import POSTGRESQL, SQLITE, lock_change_log
+from amiguard_service.store.engines import POSTGRESQL, lock_change_log
 from amiguard_service.store.occurrences import fetch_recent
-from amiguard_service.store.rows import encode_rows, insert_values, rows_of
+from amiguard_service.store.rows import (
+    encode_rows,
+    execute_rows,
+    insert_values,
+    rows_of,
+    update_of,
+)
 from amiguard_service.store.schema import (
     finding_changes,
     finding_images,
@@ -133,19 +139,23 @@ def insert_rows(connection: Connection, rows: Sequence[FindingRow]) -> None:
 
 
 def update_rows(
-    connection: Connection, rows: Iterable[FindingRow], *, before: Mapping[str, FindingRow]
+    connection: Connection, rows: Sequence[FindingRow], *, before: Mapping[str, FindingRow]
 ) -> None:
     """Replaces what is stored of findings; `before` has the rows as this transaction read them."""
-    # PostgreSQL writes to all indexes or to none, whatever is set, and less in one statement.
-    may_stay = _INDEXED if connection.dialect.name == SQLITE else frozenset()
-    alike: defaultdict[frozenset[str], list[FindingRow]] = defaultdict(list)
-    for row in rows:
+    if not rows:
+        return
+    values = [_changing_values(row) for row in rows]
+    if connection.dialect.name == POSTGRESQL:
+        # It writes to all indexes or to none, whatever is set.
+        execute_rows(connection, _update_all(tuple(values[0])), findings, values)
+        return
+    alike: defaultdict[frozenset[str], list[dict[str, Any]]] = defaultdict(list)
+    for row, of_it in zip(rows, values, strict=True):
         former = before[row.finding_id]
-        same = frozenset(n for n in may_stay if getattr(row, n) == getattr(former, n))
-        alike[same].append(row)
+        same = frozenset(n for n in _INDEXED if getattr(row, n) == getattr(former, n))
+        alike[same].append(of_it)
     for same, some in alike.items():
-        kept = {*_FIXED, *same}
-        given = [{f"new_{k}": v for k, v in _values(row).items() if k not in kept} for row in some]
+        given = [{f"new_{k}": v for k, v in of_it.items() if k not in same} for of_it in some]
         connection.execute(_update_all_but(same), given)
 
 
@@ -259,6 +269,10 @@ def _values(row: FindingRow) -> dict[str, Any]:
     } | {name: getattr(row, name) for name in _PLAIN_FIELDS}
 
 
+def _changing_values(row: FindingRow) -> dict[str, Any]:
+    return {name: value for name, value in _values(row).items() if name not in _FIXED}
+
+
 def _finding_row(row: Row[Any]) -> FindingRow:
     return FindingRow(
         key=FindingKey(row.account_id, row.region, row.actor_arn, row.fingerprint),
@@ -291,6 +305,11 @@ _INDEXED = frozenset(
 )
 """What may change, and stands in an index: SQLite writes to every index of what is set, even where
 the value stays."""
+
+
+@lru_cache
+def _update_all(names: tuple[str, ...]) -> Update:
+    return update_of(findings, names)
 
 
 @lru_cache

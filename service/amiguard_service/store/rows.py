@@ -17,11 +17,13 @@ from sqlalchemy import (
     Subquery,
     Table,
     TypeDecorator,
+    Update,
     bindparam,
     cast,
     func,
     literal_column,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
@@ -93,33 +95,56 @@ def insert_values(
         statement = _insert(
             table, tuple(rows[0]), connection.dialect.name, skips_present=skips_present
         )
-        execute_insert(connection, statement, table, rows)
+        execute_rows(connection, statement, table, rows)
 
 
 def insert_of(
     table: Table, names: Sequence[str], backend: str
 ) -> postgresql.Insert | sqlite.Insert:
-    """Returns an insert of rows with the named columns, for `execute_insert`."""
+    """Returns an insert of rows with the named columns, for `execute_rows`."""
     if backend != POSTGRESQL:
         return sqlite.insert(table)
+    return postgresql.insert(table).from_select(list(names), select(_table_rows(table, names)))
+
+
+def update_of(table: Table, names: Sequence[str]) -> Update:
+    """Returns an update, for PostgreSQL, of the rows with given keys, for `execute_rows`.
+
+    `names` are those of the key's columns and of the columns that are set.
+    """
+    given = _table_rows(table, names)
+    keys = [column.name for column in table.primary_key]
+    return (
+        update(table)
+        .where(*(table.c[name] == given.c[name] for name in keys))
+        .values({name: given.c[name] for name in names if name not in keys})
+    )
+
+
+def _table_rows(table: Table, names: Sequence[str]) -> Subquery:
+    """Returns the statement's parameter `rows` as rows of a table of PostgreSQL."""
     columns = [table.columns[name] for name in names]
     documents = {c.name for c in columns if isinstance(c.type, (LargeBinary, PackedDocument))}
     numbers = {c.name for c in columns if not isinstance(c.type, String)} - documents
-    given = rows_of(names, backend, numbers=numbers).c
+    given = rows_of(names, POSTGRESQL, numbers=numbers).c
     values = [
         # As msgspec writes bytes.
-        func.decode(given[name], "base64") if name in documents else given[name]
+        func.decode(given[name], "base64").label(name) if name in documents else given[name]
         for name in names
     ]
-    return postgresql.insert(table).from_select(list(names), select(*values))
+    return select(*values).subquery("stored")
 
 
-def execute_insert(
-    connection: Connection, statement: Insert, table: Table, rows: Sequence[Mapping[str, Any]]
+def execute_rows(
+    connection: Connection,
+    statement: Insert | Update,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Executes what `insert_of` gave, and may have been added to, for at least one row.
+    """Executes what `insert_of` or `update_of` gave, and may have been added to.
 
-    On PostgreSQL rows are one parameter: that takes half as long as a statement for each.
+    There is at least one row, and all have the same columns in one order. On PostgreSQL rows are
+    one parameter: that takes half as long as a statement for each.
     """
     dialect = connection.dialect
     if dialect.name != POSTGRESQL:
