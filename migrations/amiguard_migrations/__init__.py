@@ -51,13 +51,13 @@ def check(engine: Engine) -> None:
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Brings the database up to a revision; safe while other programs do the same."""
     _known(engine)
-    with _locked(engine) as connection:
+    with locked(engine) as connection:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Takes the database back to a revision, `base` for an empty one. Loses what it cannot hold."""
-    with _locked(engine) as connection:
+    with locked(engine) as connection:
         command.downgrade(_config(connection), revision)
 
 
@@ -89,7 +89,7 @@ def _known(engine: Engine) -> str | None:
 
 
 @contextmanager
-def _locked(engine: Engine) -> Iterator[Connection]:
+def locked(engine: Engine) -> Iterator[Connection]:
     """Gives a connection in a transaction that no other migration runs beside."""
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":

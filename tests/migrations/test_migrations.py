@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from threading import Thread
 
 import msgspec
 import pytest
+from alembic import command
+from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import (
     Engine,
     LargeBinary,
@@ -29,6 +35,7 @@ from amiguard_service.ordering import DEFAULT_ORDER
 from amiguard_service.store.engines import Database
 from tests.store.values import batch, launch, origin, search
 
+ROOT = Path(__file__).parents[2]
 REVISIONS = [
     script.revision
     for script in ScriptDirectory.from_config(migrations._config(None)).walk_revisions()
@@ -158,6 +165,54 @@ def test_the_way_down_leaves_records_as_the_lower_revision_reads_them(
     (after,) = opened.list_findings(MatchAll(), DEFAULT_ORDER, after=None, limit=10)
     opened.close()
     assert after == before
+
+
+def test_alembic_works_on_a_database_it_is_told(make_empty_database: Callable[[], str]) -> None:
+    """Its own commands need a URL in the configuration, and no more."""
+    config = Config()
+    config.set_main_option("script_location", "amiguard_migrations:")
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("sqlalchemy.url", make_empty_database().replace("%", "%%"))
+
+    with pytest.raises(CommandError, match="not up to date"):
+        command.check(config)
+    command.upgrade(config, "head")
+    command.check(config)
+    command.downgrade(config, "-1")
+    with pytest.raises(CommandError, match="not up to date"):
+        command.check(config)
+
+
+@pytest.mark.parametrize(
+    ("told", "answer"),
+    [
+        (["-x", "database=sqlite:///told.db"], "No new upgrade operations detected"),
+        (["-x", "database=oracle://host/told"], "wanted sqlite:///PATH or postgresql://"),
+        (["-x", "database=postgresql://127.0.0.1:1/told"], "the database is unavailable"),
+        (["-x", "database=sqlite:///not/there/told.db"], "the database is unavailable"),
+        ([], "Wanted `-x database=URL`"),
+    ],
+)
+def test_alembic_s_command_line_works_in_the_repository(
+    tmp_path: Path, told: list[str], answer: str
+) -> None:
+    """What whoever writes a revision needs; an error is one line."""
+    settings = tmp_path / "pyproject.toml"
+    settings.write_bytes((ROOT / "pyproject.toml").read_bytes())
+    AmiguardEngine.open(f"sqlite:///{tmp_path}/told.db").close()
+
+    done = subprocess.run(
+        [Path(sys.executable).parent / "alembic", *told, "check"],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    said = done.stdout + done.stderr
+    assert answer in said
+    assert (done.returncode == 0) is ("No new" in answer)
+    assert "Traceback" not in said
 
 
 def test_the_way_down_to_nothing_leaves_nothing(make_engine: Callable[[], Engine]) -> None:
