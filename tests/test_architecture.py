@@ -23,7 +23,7 @@ MAY_IMPORT = {
     # How stored bytes read, which revisions and the store have to agree on.
     "amiguard_migrations.documents": frozenset[str](),
     # What Alembic runs to compare the schema with the database.
-    "amiguard_migrations.env": frozenset({"amiguard_service.store"}),
+    "amiguard_migrations.env": frozenset({"amiguard_migrations", "amiguard_service.store"}),
     "amiguard_service": frozenset(
         {"amiguard", "amiguard_core", "amiguard_migrations", "amiguard_service.store"}
     ),
