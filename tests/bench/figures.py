@@ -20,7 +20,7 @@ class Wanted:
         return ratio >= self.bound if self.is_at_least else ratio <= self.bound
 
     def __str__(self) -> str:
-        return f"{'>=' if self.is_at_least else '<='} {self.bound:g} x"
+        return f"{'>=' if self.is_at_least else '<='} {self.bound:.2g} x"
 
 
 @dataclass(frozen=True, slots=True)
