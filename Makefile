@@ -2,13 +2,15 @@
 .DELETE_ON_ERROR:
 
 # Overridable: the Python to make .venv with, the processes tests run in, what `breaking` compares with,
-# the rounds of `robustness`, and V=1 to see what pip does.
+# the rounds of `robustness`, what `bench` measures, and V=1 to see what pip does.
 PYTHON ?= python3
 JOBS ?= 2
 AGAINST ?= .git\#branch=main
 ROUNDS ?= 20
 SEED ?= random
 BACKEND ?= both
+ONLY ?=
+QUICK ?=
 V ?=
 
 BIN := .venv/bin
@@ -21,7 +23,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: $(INSTALLED) ## Make .venv with amiguard (editable), every extra and the tools, as locked
@@ -84,9 +86,10 @@ run: install ## Serve in the foreground on a local SQLite file, for this machine
 robustness: install ## Break everything around the servers, round after round: ROUNDS=20 SEED=random
 	PYTHONPATH=. $(BIN)/python tests/robustness/run.py --backend $(BACKEND) --rounds $(ROUNDS) --seed $(SEED)
 
+# Whole it takes half an hour and 12 GB of disk; ONLY="ingest relevant" takes some of it, QUICK=1 a look.
 .PHONY: bench
-bench: install ## Measure throughput and latency
-	PYTHONPATH=. $(BIN)/python tests/bench/run.py
+bench: install ## Measure throughput and latency: ONLY="ingest hunt relevant entries scale" QUICK=1
+	PYTHONPATH=. $(BIN)/python tests/bench/run.py $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 .PHONY: dist
 dist: install ## Build the source distribution and, from it, the wheel
