@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import permutations
 
@@ -21,31 +19,8 @@ from amiguard_service.store.listing import position_of
 from amiguard_service.store.rejections import MAX_RAW_BYTES
 from amiguard_service.store.schema import rejected_records
 from amiguard_service.stored import State, StoredFinding
+from tests.store.clock import ManualClock
 from tests.store.values import NOON, UBUNTU, batch, launch, origin, search
-
-
-@dataclass
-class ManualClock:
-    """A clock that moves when told to."""
-
-    now: datetime = NOON + timedelta(hours=1)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """A clock that moves when told to."""
-    return ManualClock()
-
-
-@pytest.fixture
-def engine(database_url: str, clock: ManualClock) -> Iterator[Engine]:
-    """An engine on a migrated database without data."""
-    opened = Engine.open(database_url, clock=clock)
-    yield opened
-    opened.close()
 
 
 def all_findings(engine: Engine, text: str = "") -> list[StoredFinding]:

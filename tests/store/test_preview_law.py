@@ -22,9 +22,10 @@ from amiguard_service.stored import Disposition, State, StoredFinding
 from amiguard_service.tuned import ENTRY_PREFIX
 from amiguard_service.tuning import EntryDraft, Guard
 from tests.data.strategies import ACCOUNTS
+from tests.store.clock import ManualClock
 from tests.store.pairs import pairs
 from tests.store.test_laws import clear
-from tests.store.test_tuning_laws import RULES, SUBJECTS, Clock, counted, make_move, operator_moves
+from tests.store.test_tuning_laws import RULES, SUBJECTS, counted, make_move, operator_moves
 from tests.store.values import batch
 
 PAIRING: tuple[Mapping[str, Any], ...] = (
@@ -45,12 +46,6 @@ class Change:
 
     proposal: Proposal
     make: Callable[[Engine], object]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The clock of the engine."""
-    return Clock()
 
 
 def creation(vouched: tuple[EntryKind, str], *, account_ids: tuple[str, ...]) -> Change:
@@ -98,7 +93,7 @@ def changes(engine: Engine) -> st.SearchStrategy[Change]:
     )
 
 
-def closures(clock: Clock) -> tuple[Closure | None, ...]:
+def closures(clock: ManualClock) -> tuple[Closure | None, ...]:
     """Returns ways to close a finding, and not to."""
     tomorrow = clock.now + timedelta(days=1)
     accepted = Closure(Disposition.RISK_ACCEPTED, "for now", tomorrow)
@@ -129,7 +124,7 @@ def by_id(engine: Engine) -> dict[str, tuple[object, ...]]:
 
 
 @pytest.mark.category("tuning")
-def test_preview_is_what_then_happens(engine: Engine, clock: Clock) -> None:
+def test_preview_is_what_then_happens(engine: Engine, clock: ManualClock) -> None:
     """The counts and the examples are the difference that the change then makes."""
 
     @settings(max_examples=100, suppress_health_check=list(HealthCheck))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,6 +29,7 @@ from tests.data.strategies import (
     record_sets,
     template_sets,
 )
+from tests.store.clock import ManualClock
 from tests.store.test_laws import clear, summary_of_core, summary_of_stored
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -52,30 +52,6 @@ RULES = (
     {"launch_paths": (LaunchPath.RUN_INSTANCES,)},
     {"launch_paths": tuple(LaunchPath)},
 )
-
-
-class Clock:
-    """A clock that moves when told to."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """A clock that moves when told to."""
-    return Clock()
-
-
-@pytest.fixture
-def engine(database_url: str, clock: Clock) -> Iterator[Engine]:
-    """An engine on a migrated database without data."""
-    opened = Engine.open(database_url, clock=clock)
-    yield opened
-    opened.close()
 
 
 def known_images() -> st.SearchStrategy[KnownImage]:
@@ -102,7 +78,7 @@ def operator_moves() -> st.SearchStrategy[tuple[str, object]]:
     )
 
 
-def make_move(engine: Engine, clock: Clock, move: tuple[str, object], number: int) -> None:
+def make_move(engine: Engine, clock: ManualClock, move: tuple[str, object], number: int) -> None:
     """Does what an operator does."""
     match move:
         case ("create", ((kind, subject), expires)):
@@ -145,7 +121,9 @@ def counted(engine: Engine) -> list[StoredFinding]:
 
 
 @pytest.mark.category("tuning")
-def test_store_equals_the_core_whatever_an_operator_does(engine: Engine, clock: Clock) -> None:
+def test_store_equals_the_core_whatever_an_operator_does(
+    engine: Engine, clock: ManualClock
+) -> None:
     """After every batch and every change the store holds what the policy makes of all records."""
 
     @settings(max_examples=40, suppress_health_check=list(HealthCheck))
