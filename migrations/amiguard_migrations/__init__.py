@@ -40,7 +40,7 @@ def current(engine: Engine) -> str | None:
 
 def check(engine: Engine) -> None:
     """Raises SchemaError unless the database is at the revision this program works with."""
-    found, wanted = _known(engine), head()
+    found, wanted = known(engine), head()
     if found != wanted:
         raise SchemaError(
             f"the database is at schema {found}, this program works with {wanted}: run "
@@ -50,7 +50,7 @@ def check(engine: Engine) -> None:
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Brings the database up to a revision; safe while other programs do the same."""
-    _known(engine)
+    known(engine)
     with locked(engine) as connection:
         command.upgrade(_config(connection), revision)
 
@@ -67,7 +67,7 @@ def find_drift(engine: Engine) -> None:
         command.check(_config(connection))
 
 
-def _known(engine: Engine) -> str | None:
+def known(engine: Engine) -> str | None:
     """Returns the revision that the database is at; None for an empty one.
 
     Raises SchemaError for a database that is not ours, or that a newer release migrated.

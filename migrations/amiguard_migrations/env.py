@@ -8,7 +8,7 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from amiguard_migrations import locked
+from amiguard_migrations import SchemaError, known, locked
 from amiguard_service.store import sink_schema, tuning_schema
 from amiguard_service.store.engines import Database, naming_the_unavailable
 from amiguard_service.store.errors import StoreError
@@ -41,11 +41,13 @@ def _run_on(url: str) -> None:
     try:
         database = Database(url)
         try:
-            with naming_the_unavailable(), locked(database.engine) as connection:
-                _run(connection)
+            with naming_the_unavailable():
+                known(database.engine)
+                with locked(database.engine) as connection:
+                    _run(connection)
         finally:
             database.close()
-    except StoreError as error:
+    except (SchemaError, StoreError) as error:
         raise CommandError(str(error)) from error
 
 

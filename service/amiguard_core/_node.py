@@ -87,6 +87,15 @@ class Node:
             raise self.refuse("text", got="a NUL character")
         return self.value or None
 
+    def key(self, *, max_bytes: int) -> str | None:
+        """Returns a string as `text` does; refuses more bytes than a key of a database has."""
+        text = self.text(max_length=max_bytes)
+        if text is not None and not text.isascii() and len(text.encode()) > max_bytes:
+            raise self.refuse(
+                f"at most {max_bytes} bytes in UTF-8", got=f"{len(text.encode())} bytes"
+            )
+        return text
+
     def clipped(self, *, max_length: int) -> str:
         """Returns a string cut to a length; empty when absent."""
         if not self.exists:

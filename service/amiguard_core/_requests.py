@@ -19,9 +19,9 @@ from amiguard_core.events import (
 )
 from amiguard_core.policy import MAX_NAME_LENGTH
 
-MAX_EVENT_ID_LENGTH = 128
+MAX_EVENT_ID_BYTES = 128
 """An eventID is a GUID of 36 characters; test vectors use others."""
-MAX_ARN_LENGTH = 2_048
+MAX_ARN_BYTES = 2_048
 """The longest ARN IAM documents."""
 MAX_USER_AGENT_LENGTH = 1_024
 """CloudTrail itself cuts a userAgent at 1 KB."""
@@ -46,12 +46,12 @@ _TIME = re.compile(
 def read_origin(record: Node, event_id: str) -> Origin:
     """Reads whose, where and when the call was."""
     identity = record.child("userIdentity")
-    principal = identity.child("arn").text(max_length=MAX_ARN_LENGTH)
+    principal = identity.child("arn").key(max_bytes=MAX_ARN_BYTES)
     account = _read_account(record.child("recipientAccountId"))
     if account is None:
         account = _read_account(identity.child("accountId"))
     region = record.child("awsRegion")
-    name = region.text(max_length=64)
+    name = region.key(max_bytes=64)
     if name is None:
         raise region.refuse("the region of the call")
     return Origin(
@@ -80,7 +80,7 @@ def _read_actor(identity: Node, principal: str | None) -> str | None:
     if not assumed:
         return principal
     issuer = identity.child("sessionContext", "sessionIssuer", "arn")
-    return issuer.text(max_length=MAX_ARN_LENGTH) or principal
+    return issuer.key(max_bytes=MAX_ARN_BYTES) or principal
 
 
 def _read_time(node: Node) -> datetime:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from amiguard_core._node import Node
-from amiguard_core._requests import MAX_EVENT_ID_LENGTH, read_launch, read_origin, read_search
+from amiguard_core._requests import MAX_EVENT_ID_BYTES, read_launch, read_origin, read_search
 from amiguard_core._split import mend_surrogates, split_records
 from amiguard_core.errors import InputTooLargeError, RecordMalformedError
 from amiguard_core.events import Launch, LaunchPath, Search
@@ -378,7 +378,7 @@ class _Reader:
 
 
 def _read_event_id(record: Node) -> str:
-    event_id = record.child("eventID").text(max_length=MAX_EVENT_ID_LENGTH)
+    event_id = record.child("eventID").key(max_bytes=MAX_EVENT_ID_BYTES)
     return event_id or digest_of(record.value)
 
 

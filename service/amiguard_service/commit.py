@@ -35,7 +35,14 @@ from amiguard_service.store import pending
 from amiguard_service.store.engines import hold_policy_and_images
 from amiguard_service.store.history import insert_entries
 from amiguard_service.store.occurrences import OccurrenceKey, key_of
-from amiguard_service.store.pending import Span, WaitingKey, WaitingKind, WaitingRow
+from amiguard_service.store.pending import (
+    EARLIEST,
+    LATEST,
+    Span,
+    WaitingKey,
+    WaitingKind,
+    WaitingRow,
+)
 from amiguard_service.store.rejections import insert_rejections
 from amiguard_service.store.tuning import count_matches
 from amiguard_service.tally import Counted
@@ -142,9 +149,11 @@ def _spans(records: Iterable[tuple[WaitingKey, Search | Launch]], window: timede
         line = (key.account_id, key.lane, record.origin.region)
         time = record.origin.event_time
         if isinstance(record, Search):
-            spans[*line, WaitingKind.LAUNCH].append((time, time + window))
+            end = time + min(window, LATEST - time)
+            spans[*line, WaitingKind.LAUNCH].append((time, end))
         else:
-            spans[*line, WaitingKind.CANDIDATE_SEARCH].append((time - window, time))
+            start = time - min(window, time - EARLIEST)
+            spans[*line, WaitingKind.CANDIDATE_SEARCH].append((start, time))
     return [
         Span(*line, start=start, end=end)
         for line, times in spans.items()

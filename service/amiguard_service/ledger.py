@@ -204,7 +204,7 @@ def add_occurrences(
         last_launch_event_id=latest.recency[1] if is_latest else row.last_launch_event_id,
         suppression=None if unsuppressed else _suppression(row, changes),
         rule_revision=policy.rule.revision,
-        update_time=now,
+        update_time=time_of_change(row, now),
         change_count=row.change_count + 1,
     )
     return _move(grown, changes, now=now)
@@ -252,7 +252,7 @@ def rescore(
     return replace(
         scored,
         rule_revision=policy.rule.revision,
-        update_time=now,
+        update_time=time_of_change(row, now),
         change_count=row.change_count + 1,
     )
 
@@ -293,7 +293,7 @@ def settle(row: FindingRow | None, finding: Finding, *, now: datetime) -> Findin
     return replace(
         moved,
         rule_revision=finding.rule_revision,
-        update_time=now,
+        update_time=time_of_change(moved, now),
         change_count=moved.change_count + 1,
     )
 
@@ -312,9 +312,14 @@ def withdraw(row: FindingRow, *, now: datetime) -> FindingRow:
         unsuppressed_count=0,
         suppression=WITHDRAWN,
         state=state,
-        update_time=now,
+        update_time=time_of_change(row, now),
         change_count=row.change_count + 1,
     )
+
+
+def time_of_change(row: FindingRow, now: datetime) -> datetime:
+    """Returns when a change of a finding is made: its times never run backwards, whosever clock."""
+    return max(now, row.update_time)
 
 
 def _emptied(row: FindingRow, occurrence: Occurrence) -> FindingRow:

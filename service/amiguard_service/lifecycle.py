@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from amiguard_service.ledger import FindingRow, move_of
+from amiguard_service.ledger import FindingRow, move_of, time_of_change
 from amiguard_service.refusals import EtagMismatchError, FieldInvalidError, RefusalError
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store.history import insert_entries
@@ -161,9 +161,13 @@ def _fetch(connection: Connection, finding_id: str, etag: str | None) -> Finding
 
 
 def _changed(row: FindingRow, *, now: datetime, **values: Any) -> FindingRow:
-    """Returns a finding with other values. Its times never run backwards, whosever clock it was."""
-    update_time = max(now, row.update_time)
-    return replace(row, update_time=update_time, change_count=row.change_count + 1, **values)
+    """Returns a finding with other values."""
+    return replace(
+        row,
+        update_time=time_of_change(row, now),
+        change_count=row.change_count + 1,
+        **values,
+    )
 
 
 def _expect(row: FindingRow, is_met: bool, *, wanted: str) -> None:  # noqa: FBT001 - reads as a sentence

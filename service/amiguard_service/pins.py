@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from datetime import datetime
+from typing import TypeAlias
 
 import msgspec
 from sqlalchemy import Connection
@@ -22,16 +22,13 @@ from amiguard_core.policy import Policy
 from amiguard_service.intake import digest_of
 from amiguard_service.store import pending
 from amiguard_service.store import pins as store
-from amiguard_service.store.pending import Span, WaitingKind
+from amiguard_service.store.pending import EARLIEST, LATEST, Span, WaitingKind
 from amiguard_service.store.pins import PinKey, StoredPin
 
 LaneKey: TypeAlias = tuple[str, str]
 """An account, and a lane of it."""
 Pair: TypeAlias = tuple[Search, Launch, Launch | None]
 """A search, a launch that follows it, and the pin through which it does, if it does by one."""
-
-_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
-_LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class LanesNeededError(Exception):
@@ -109,7 +106,7 @@ def _check_lanes(
     Those whose pin still waits count too: a search that comes now may make it one.
     """
     spans = [
-        _span(launch, WaitingKind.PIN, start=_EARLIEST, end=launch.origin.event_time)
+        _span(launch, WaitingKind.PIN, start=EARLIEST, end=launch.origin.event_time)
         for launch in launched
     ]
     waiting = pending.fetch_spans(connection, spans)
@@ -123,7 +120,7 @@ def fetch_launched(connection: Connection, records: Iterable[Search | Launch]) -
     """Returns the launches that wait and may have been made from what any of the records pinned."""
     pins = [record for record in records if isinstance(record, Launch) and record.is_pin]
     spans = [
-        _span(pin, WaitingKind.LAUNCH, start=pin.origin.event_time, end=_LATEST) for pin in pins
+        _span(pin, WaitingKind.LAUNCH, start=pin.origin.event_time, end=LATEST) for pin in pins
     ]
     found = pending.fetch_spans(connection, spans)
     return [record for record in found if isinstance(record, Launch)]

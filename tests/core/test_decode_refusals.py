@@ -41,6 +41,7 @@ WRONG_IN_BOTH: list[tuple[str, object]] = [
     ("userIdentity", []),
     ("userIdentity.arn", 5),
     ("userIdentity.arn", "x" * 2_049),
+    ("userIdentity.arn", "猫" * 683),
     ("userIdentity.arn", "a\0b"),
     ("recipientAccountId", 111122223333),
     ("recipientAccountId", "not an account"),

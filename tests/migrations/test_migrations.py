@@ -93,6 +93,15 @@ def read(engine: Engine) -> dict[str, tuple[object, ...]]:
     return {name: tuple(row) for name, row in found.items() if row is not None}
 
 
+def alembic_config(url: str) -> Config:
+    """What whoever calls Alembic itself has to tell it."""
+    config = Config()
+    config.set_main_option("script_location", "amiguard_migrations:")
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config
+
+
 def test_tables_and_migrations_agree(make_engine: Callable[[], Engine]) -> None:
     """A migrated database has just the tables that the program declares."""
     engine = make_engine()
@@ -169,10 +178,7 @@ def test_the_way_down_leaves_records_as_the_lower_revision_reads_them(
 
 def test_alembic_works_on_a_database_it_is_told(make_empty_database: Callable[[], str]) -> None:
     """Its own commands need a URL in the configuration, and no more."""
-    config = Config()
-    config.set_main_option("script_location", "amiguard_migrations:")
-    config.set_main_option("path_separator", "os")
-    config.set_main_option("sqlalchemy.url", make_empty_database().replace("%", "%%"))
+    config = alembic_config(make_empty_database())
 
     with pytest.raises(CommandError, match="not up to date"):
         command.check(config)
@@ -271,6 +277,8 @@ def test_another_program_s_database_is_refused(make_empty_database: Callable[[],
         AmiguardEngine.open(url)
     with pytest.raises(migrations.SchemaError, match="no amiguard schema"):
         migrations.upgrade(database.engine)
+    with pytest.raises(CommandError, match="no amiguard schema"):
+        command.upgrade(alembic_config(url), "head")
 
     tables = inspect(database.engine).get_table_names()
     database.close()

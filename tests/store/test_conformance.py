@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from itertools import permutations
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import select
 
+from amiguard_core._requests import MAX_ARN_BYTES, MAX_EVENT_ID_BYTES, MAX_IDENTIFIER_LENGTH
 from amiguard_core.decode import Rejection
 from amiguard_core.events import Launch, Search
 from amiguard_core.findings import Suppression
@@ -16,9 +18,11 @@ from amiguard_service.filters import FINDING_FIELDS, MatchAll, parse_filter
 from amiguard_service.lifecycle import Edit
 from amiguard_service.ordering import DEFAULT_ORDER, parse_order_by
 from amiguard_service.store.listing import position_of
+from amiguard_service.store.pending import EARLIEST, LATEST
 from amiguard_service.store.rejections import MAX_RAW_BYTES
 from amiguard_service.store.schema import rejected_records
 from amiguard_service.stored import State, StoredFinding
+from tests.data.draws import Draws
 from tests.store.clock import ManualClock
 from tests.store.values import NOON, UBUNTU, batch, launch, origin, search
 
@@ -75,6 +79,23 @@ class TestPairing:
 
         occurrences = only(engine).recent_occurrences
         assert [o.launch_event_id for o in occurrences] == ["last", "same"]
+
+    @pytest.mark.parametrize("together", [True, False])
+    @pytest.mark.parametrize("first", [EARLIEST, LATEST - timedelta(seconds=1)])
+    def test_records_of_the_ends_of_time_pair(
+        self, engine: Engine, first: datetime, *, together: bool
+    ) -> None:
+        """Where a window goes past what a date can be, it ends there, and nothing fails."""
+        found = search(replace(origin("s"), event_time=first))
+        used = launch(replace(origin("l"), event_time=first + timedelta(seconds=1)))
+
+        if together:
+            engine.commit([batch(found, used)])
+        else:
+            engine.commit([batch(used)])
+            engine.commit([batch(found)])
+
+        assert [o.launch_event_id for o in only(engine).recent_occurrences] == ["l"]
 
     def test_nothing_is_consumed(self, engine: Engine) -> None:
         """One search serves every launch in its window, in whatever batch they come."""
@@ -223,6 +244,18 @@ class TestFindings:
         assert after.create_time == before.create_time
         assert after.update_time == clock.now
 
+    def test_times_do_not_run_backwards(self, engine: Engine, clock: ManualClock) -> None:
+        """Whichever server takes the next record in, and however slow its clock is."""
+        engine.commit([batch(search(origin("s")), launch(origin("l1", 1)))])
+        before = only(engine)
+        clock.now -= timedelta(seconds=30)
+
+        engine.commit([batch(launch(origin("l2", 2)))])
+
+        after = only(engine)
+        assert after.occurrence_count == 2
+        assert after.update_time == before.update_time == before.create_time
+
     def test_unknown_finding_is_none(self, engine: Engine) -> None:
         """There is nothing under an id that was never given."""
         assert engine.get_finding("111122223333-0") is None
@@ -281,6 +314,10 @@ class TestListing:
             ("labels.team != a", {UBUNTU, "acme-*", "acme-exact", "*"}),
             ("likelihood_score < 50 OR likelihood_score >= 95", {"acme-exact", "*"}),
             ('last_launch_time > "2026-03-04T00:00:00Z"', {"acme-exact", "*"}),
+            ("likelihood_score > 32768", set()),
+            ("confidence < 40000 AND confidence > -40000", {UBUNTU, "acme-*", "acme-exact", "*"}),
+            ("likelihood_score != 4294967296", {UBUNTU, "acme-*", "acme-exact", "*"}),
+            ("occurrence_count >= 9223372036854775807", set()),
         ],
     )
     def test_filter_selects(self, engine: Engine, text: str, names: set[str]) -> None:
@@ -373,6 +410,22 @@ class TestRejections:
         assert (row.position, row.path, row.message) == (3, "$.eventTime", "no")
         assert (bytes(row.raw), row.raw_length) == (raw[:MAX_RAW_BYTES], len(raw))
         assert row.source == "tests"
+
+
+@pytest.mark.category("keys")
+def test_the_longest_keys_of_records_are_stored(engine: Engine) -> None:
+    """A record that is read can be stored, however little its texts can be compressed."""
+    draws = Draws(1)
+    principal = draws.token(MAX_ARN_BYTES)
+    where = [
+        origin(draws.token(MAX_EVENT_ID_BYTES), n, region=draws.token(64), principal=principal)
+        for n in range(2)
+    ]
+    used = replace(where[1], region=where[0].region)
+
+    engine.commit([batch(search(where[0]), launch(used, draws.token(MAX_IDENTIFIER_LENGTH)))])
+
+    assert only(engine).occurrence_count == 1
 
 
 @pytest.mark.category("keys")

@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from amiguard_service.engine import Engine
-from amiguard_service.store.errors import StoreUnavailableError
+from amiguard_service.store.engines import Database
+from amiguard_service.store.errors import StoreError, StoreUnavailableError
+from tests.databases import Postgres
 
 NOBODY = "postgresql://127.0.0.1:1/amiguard"
 """Nobody listens at the port of a service that nobody runs."""
@@ -25,6 +28,32 @@ def test_opening_a_file_that_cannot_be_says_so(tmp_path: Path) -> None:
     """A file in a directory that is not there is a database that is not there."""
     with pytest.raises(StoreUnavailableError):
         Engine.open(f"sqlite:///{tmp_path}/missing/amiguard.db")
+
+
+def test_opening_a_file_of_another_kind_says_so(tmp_path: Path) -> None:
+    """It is left as it is."""
+    other = tmp_path / "notes.txt"
+    other.write_text("no database, but some text\n" * 50)
+
+    with pytest.raises(StoreError, match="no SQLite database"):
+        Engine.open(f"sqlite:///{other}")
+
+    assert other.read_text().startswith("no database")
+
+
+def test_database_that_is_made_read_only_is_left_alone(postgres: Postgres) -> None:
+    """Who freezes a database finds nothing written to it after, whatever was read before."""
+    database = Database(postgres.make_empty())
+    database.read(lambda c: c.execute(text("SELECT 1")))
+    with database.engine.begin() as connection:
+        # As ALTER DATABASE has it for the sessions to come.
+        connection.execute(text("SET default_transaction_read_only = on"))
+
+    database.read(lambda c: c.execute(text("SELECT 1")))
+    with pytest.raises(StoreUnavailableError):
+        database.write(lambda c: c.execute(text("CREATE TABLE late (id INTEGER)")))
+
+    database.close()
 
 
 def test_server_without_a_database_ends_with_one_line() -> None:

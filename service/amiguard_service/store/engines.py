@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -179,6 +180,8 @@ def naming_the_unavailable() -> Iterator[None]:
     except DBAPIError as error:
         if _is_unavailable(error, getattr(error.orig, "sqlstate", None)):
             raise StoreUnavailableError("the database is unavailable") from error
+        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise StoreError("database: got a file that is no SQLite database") from error
         raise
 
 
@@ -251,6 +254,7 @@ def _make_engine(url: URL, pool_size: int) -> sqlalchemy.Engine:
                 "database: PostgreSQL needs the driver psycopg; install amiguard[postgres]"
             ) from None
         event.listen(engine, "connect", _configure_postgresql)
+        event.listen(engine, "checkout", _leave_to_postgresql)
         return engine
     if url.database in {None, "", ":memory:"}:
         engine = sqlalchemy.create_engine(
@@ -269,6 +273,16 @@ def _configure_postgresql(connection: DBAPIConnection, _record: object) -> None:
     cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
     cursor.close()
     connection.commit()
+
+
+def _leave_to_postgresql(connection: DBAPIConnection, _record: object, _connection: object) -> None:
+    """Lets the database say whether a transaction may write, unless we do.
+
+    After a transaction that only reads SQLAlchemy would have the next one write in any case, also
+    where the database has been set to be read alone.
+    """
+    driver_connection: Any = connection
+    driver_connection.read_only = None
 
 
 def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:

@@ -275,6 +275,9 @@ def _compare(
 ) -> Condition:
     if not isinstance(value, TextPattern) or value.is_plain:
         plain = value.parts[0] if isinstance(value, TextPattern) else value
+        if isinstance(plain, int):
+            # As it is, not as the column: numbers that no column holds are compared, too.
+            plain = literal(plain, BigInteger)
         compared: Condition = _COMPARE[comparison](column, plain)
         return compared
     fits = _fits(column, value, backend)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -29,6 +29,10 @@ from amiguard_migrations.documents import pack
 from amiguard_service.store.engines import POSTGRESQL
 from amiguard_service.store.rows import encode_chunks, encode_rows, insert_of, rows_of
 from amiguard_service.store.schema import from_micros, to_micros, waiting_records
+
+EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+LATEST: Final = datetime.max.replace(tzinfo=UTC)
+"""A record may be of any time that can be written, also of these: no span goes past them."""
 
 _decode_search = msgspec.json.Decoder(Search).decode
 _decode_launch = msgspec.json.Decoder(Launch).decode
