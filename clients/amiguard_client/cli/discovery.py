@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,13 +31,19 @@ class Discovery:
     def find(self, paths: Iterable[Path]) -> Iterator[Path]:
         """Yields the log files under the paths: the paths in their order, a folder by names."""
         for path in paths:
-            if path.is_dir():
+            try:
+                is_folder = stat.S_ISDIR(path.stat().st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                self.problem(f"{path}: no such file or folder")
+                continue
+            except OSError as error:
+                self.problem(f"{path}: {error.strerror}")
+                continue
+            if is_folder:
                 self._found_any = False
                 yield from self._walk(path)
                 if not self._found_any:
                     self.problem(f"{path}: no log file in this folder ({', '.join(SUFFIXES)})")
-            elif not path.exists():
-                self.problem(f"{path}: no such file or folder")
             elif is_other_feed(path.parts[:-1]):
                 self.skipped_count += 1
             else:

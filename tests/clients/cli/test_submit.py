@@ -112,14 +112,15 @@ def test_what_cannot_be_read_costs_one_line_and_no_other_file(
 ) -> None:
     """Missing and empty files are told in a line each; the others are submitted; the exit is 1."""
     good, empty = write(tmp_path, good=log_file(OTHER), empty=b"")
-    missing = tmp_path / "missing.json"
+    missing, too_long = tmp_path / "missing.json", tmp_path / ("x" * 300)
 
-    result = run("--server", server.target, "submit", missing, empty, good)
+    result = run("--server", server.target, "submit", missing, too_long, empty, good)
 
     assert result.exit_code == 1
     assert server.ingest.committed == [[OTHER]]
     assert result.stderr.splitlines() == [
         f"{missing}: no such file or folder",
+        f"{too_long}: File name too long",
         f"{empty}: empty, left out",
     ]
 
