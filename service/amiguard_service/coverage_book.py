@@ -127,7 +127,7 @@ class CoverageBook:
         if query.is_of_all:
             sinks = fetch_progress(connection)
             diagnoses = [
-                *diagnose_sources(sources, now=now),
+                *diagnose_sources(sources, now=now, knows_places=bool(found)),
                 *diagnoses,
                 *diagnose_sinks(sinks, now=now),
             ]

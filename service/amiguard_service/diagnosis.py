@@ -56,6 +56,7 @@ class Code(StrEnum):
     NOTHING_RECEIVED = "NOTHING_RECEIVED"
     ALL_SILENT = "ALL_SILENT"
     SOURCE_SILENT = "SOURCE_SILENT"
+    PLACES_UNKNOWN = "PLACES_UNKNOWN"
     REJECTIONS = "REJECTIONS"
     REGION_SILENT = "REGION_SILENT"
     SEARCHES_MISSING = "SEARCHES_MISSING"
@@ -89,8 +90,13 @@ class Diagnosis(Struct, frozen=True):
     region: str | None = None
 
 
-def diagnose_sources(sources: Sequence[SourceCoverage], *, now: datetime) -> tuple[Diagnosis, ...]:
-    """Returns what is wrong with what all forwarders send."""
+def diagnose_sources(
+    sources: Sequence[SourceCoverage], *, now: datetime, knows_places: bool
+) -> tuple[Diagnosis, ...]:
+    """Returns what is wrong with what all forwarders send.
+
+    `knows_places` says whether of any record the account and the region are known.
+    """
     if not sources:
         message = (
             "No forwarder has ever sent a record, or none for as long as counts are kept: see that "
@@ -98,6 +104,8 @@ def diagnose_sources(sources: Sequence[SourceCoverage], *, now: datetime) -> tup
         )
         return (Diagnosis(Code.NOTHING_RECEIVED, Severity.ERROR, message),)
     found = [_diagnose_rejections(source, now=now) for source in sources]
+    if not knows_places:
+        found.append(_diagnose_places(sources))
     if are_silent(sources, now=now):
         last = max(source.days.total.last_arrival_time for source in sources)
         message = (
@@ -173,6 +181,18 @@ def _diagnose_rejections(source: SourceCoverage, *, now: datetime) -> Diagnosis 
     )
     severity = Severity.ERROR if share >= MOSTLY_REJECTED_SHARE else Severity.WARNING
     return Diagnosis(Code.REJECTIONS, severity, message, source=source.source)
+
+
+def _diagnose_places(sources: Sequence[SourceCoverage]) -> Diagnosis | None:
+    count = sum(source.days.total.record_count for source in sources)
+    if not count:
+        return None
+    message = (
+        f"{_count(count, 'record', 'records')} came, none of which says of which account and "
+        "region it is, so no launch can be told to follow a search: see whether something on the "
+        "way removes recipientAccountId, userIdentity or awsRegion."
+    )
+    return Diagnosis(Code.PLACES_UNKNOWN, Severity.ERROR, message)
 
 
 def _diagnose_silent_region(coverage: RegionCoverage, *, now: datetime) -> Diagnosis | None:

@@ -73,10 +73,12 @@ def of_region(days: Days[RegionCount], *, now: datetime = NOON) -> list[Diagnosi
     return list(diagnose_region(coverage, now=now, rule=RULE, all_silent=False))
 
 
-def of_sources(*of: Days[SourceCount], now: datetime = NOON) -> list[Diagnosis]:
+def of_sources(
+    *of: Days[SourceCount], now: datetime = NOON, knows_places: bool = True
+) -> list[Diagnosis]:
     """Diagnoses forwarders called a, b and so on."""
     sources = [SourceCoverage(name, days) for name, days in zip("abcdef", of, strict=False)]
-    return list(diagnose_sources(sources, now=now))
+    return list(diagnose_sources(sources, now=now, knows_places=knows_places))
 
 
 def only(found: list[Diagnosis]) -> Diagnosis:
@@ -119,6 +121,13 @@ class TestSources:
         found = only(of_sources())
 
         assert (found.code, found.severity) == (Code.NOTHING_RECEIVED, Severity.ERROR)
+
+    def test_records_of_nowhere_are_an_error(self) -> None:
+        """Where no record says its account, nothing is found; of none at all nothing is said."""
+        found = only(of_sources(source(records=7), knows_places=False))
+
+        assert (found.code, found.severity) == (Code.PLACES_UNKNOWN, Severity.ERROR)
+        assert of_sources(source(records=0), knows_places=False) == []
 
     def test_all_silent_is_one_error(self) -> None:
         """Where no forwarder sends any more, that is said once, with the time of the last."""
@@ -319,6 +328,7 @@ def test_every_diagnosis_is_for_people() -> None:
     """Each is a sentence that says what to do, without the form of a program."""
     found = [
         *of_sources(),
+        *of_sources(source(), knows_places=False),
         *of_sources(source(range(-48, -10))),
         *of_sources(source(range(-48, -10)), source(rejected=50)),
         *of_region(region(launches=1), now=hour(4)),

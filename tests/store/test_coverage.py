@@ -296,6 +296,17 @@ class TestReports:
         assert [(d.code, d.region) for d in second.diagnoses] == [("SEARCHES_MISSING", "us-east-1")]
         assert (len(first.sources), second.sources) == (1, ())
 
+    def test_records_of_nowhere_are_told_of(self, engine: Engine, clock: ManualClock) -> None:
+        """Searches and launches whose account was lost on the way find nothing, and it is said."""
+        clock.now = NOON
+        nowhere = [origin(f"n{number}", number, account=None) for number in range(2)]
+        engine.commit([batch(search(nowhere[0]), launch(nowhere[1]))])
+        alone = report(engine)
+        engine.commit([batch(search(origin("s")), launch(origin("l", 1)))])
+
+        assert [diagnosis.code for diagnosis in alone.diagnoses] == ["PLACES_UNKNOWN"]
+        assert report(engine).diagnoses == ()
+
     def test_nothing_is_said_of_nothing(self, engine: Engine) -> None:
         """Without a record ever there is one diagnosis, which says so."""
         found = report(engine)
