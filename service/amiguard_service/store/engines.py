@@ -14,7 +14,7 @@ from sqlalchemy import URL, BigInteger, Connection, Integer, bindparam, event, f
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
@@ -282,6 +282,9 @@ def _leave_to_postgresql(connection: DBAPIConnection, _record: object, _connecti
     where the database has been set to be read alone.
     """
     driver_connection: Any = connection
+    if driver_connection.closed:
+        # The pool makes another one.
+        raise DisconnectionError
     driver_connection.read_only = None
 
 
