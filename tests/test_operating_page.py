@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from amiguard_service import logs
 from amiguard_service.settings import SETTINGS
+from tests import pages
 from tests.data.delivery import write_demo
-from tests.service.waiting import until_in_thread
 
 ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
 PAGE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^( *)```sh\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+SERVE = ("amiguard-server", "serve", "--insecure", "--listen", "127.0.0.1:0")
 DOCTOR, MIGRATE, BACK_UP = (block.strip() for _, block in BLOCKS)
 
 
@@ -32,36 +27,9 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@contextmanager
-def serving(directory: Path) -> Iterator[str]:
-    """A server on the page's database; gives its address."""
-    ready = directory / "ready"
-    command = ["serve", "--insecure", "--listen", "127.0.0.1:0", "--ready-file", str(ready)]
-    with subprocess.Popen(
-        [BIN / "amiguard-server", *command], cwd=directory, stderr=subprocess.DEVNULL
-    ) as server:
-        try:
-            until_in_thread(lambda: server.poll() is not None or ready.exists())
-            assert server.poll() is None
-            yield ready.read_text(encoding="utf-8").strip()
-        finally:
-            server.send_signal(signal.SIGTERM)
-    assert server.returncode == 0
-
-
 def run(command: str, directory: Path, address: str = "") -> subprocess.CompletedProcess[str]:
-    """Runs a command as a user would, who has no terminal."""
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["/bin/sh", "-c", command],
-        check=False,
-        cwd=directory,
-        env={**os.environ, "PATH": path, "HOME": str(directory), "AMIGUARD_SERVER": address},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    """Runs a command of the page, or one that it speaks of."""
+    return pages.run(command, directory, AMIGUARD_SERVER=address)
 
 
 def findings(directory: Path, address: str) -> list[str]:
@@ -75,7 +43,7 @@ def test_way_back_from_a_backup(directory: Path) -> None:
     """With the logs sent again everything is found once more, and nothing twice."""
     half = sorted((directory / "trail").rglob("*.json.gz"))[::2]
     some = " ".join(map(str, half))
-    with serving(directory) as address:
+    with pages.serving(SERVE, directory) as address:
         assert run(f"amiguardctl submit {some}", directory, address).returncode == 0
         assert run(BACK_UP, directory).returncode == 0
         assert run("amiguardctl submit trail", directory, address).returncode == 0
@@ -84,7 +52,7 @@ def test_way_back_from_a_backup(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
     (directory / "amiguard.backup.db").rename(directory / "amiguard.db")
 
-    with serving(directory) as address:
+    with pages.serving(SERVE, directory) as address:
         assert findings(directory, address) != found
         assert run("amiguardctl submit trail", directory, address).returncode == 0
         again = findings(directory, address)

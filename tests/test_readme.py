@@ -6,15 +6,14 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import pages
 from tests.data.delivery import write_demo
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +23,6 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 MAKE_PROGRAM = shutil.which("make") or "make"
 BASH_PROGRAM = shutil.which("bash") or "bash"
 ADDRESS = "127.0.0.1:7443"
-START_SECONDS = 60
 
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
@@ -49,19 +47,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(directory: Path) -> Iterator[str]:
     """A server started by the README's command, but for the port."""
     (command,) = SERVE
-    ready = directory / "ready"
-    words = [*shlex.split(command.replace(ADDRESS, "127.0.0.1:0")), "--ready-file", str(ready)]
-    words[0] = str(BIN / Path(words[0]).name)
-    with subprocess.Popen(words, cwd=directory, stderr=subprocess.DEVNULL) as server:
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while not (ready.exists() and ready.read_text()):
-                assert server.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            yield ready.read_text().strip()
-        finally:
-            server.send_signal(signal.SIGTERM)
+    with pages.serving(shlex.split(command.replace(ADDRESS, "127.0.0.1:0")), directory) as address:
+        yield address
 
 
 def run(words: list[str], directory: Path, address: str) -> subprocess.CompletedProcess[str]:

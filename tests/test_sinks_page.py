@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +14,11 @@ import pytest
 
 from amiguard.v1 import sink_service_pb2 as wire
 from amiguard_service.sink_files import _WEBHOOK_KEYS
+from tests import pages
 from tests.data.delivery import write_demo
 from tests.service.receiving import Receiver, receiving
-from tests.service.waiting import until_in_thread
 
 ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
 PAGE = (ROOT / "docs" / "sinks.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [
@@ -45,29 +41,13 @@ class Served:
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of the page as a user would, who has no terminal."""
-        return subprocess.run(
-            ["/bin/sh", "-c", command],
-            check=False,
-            cwd=self.directory,
-            env=environment(self.directory, AMIGUARD_SERVER=self.address),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-
-
-def environment(home: Path, **variables: str) -> dict[str, str]:
-    """The environment of a user who has installed amiguard."""
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "HOME": str(home), **variables}
+        return pages.run(command, self.directory, AMIGUARD_SERVER=self.address)
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server started by the page's command, but for the port, with the page's file."""
     directory = tmp_path_factory.mktemp("sinks")
-    ready = directory / "ready"
     with receiving() as receiver:
         text = FILE.replace("https://siem.example.com/amiguard", receiver.url)
         # The page's receiver is on the internet; ours is not.
@@ -75,24 +55,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         (directory / "sinks.toml").write_text(text, encoding="utf-8")
         write_demo(directory / "trail")
         secret = next(line for line in COMMANDS if line.startswith("python3 "))
-        subprocess.run(
-            ["/bin/sh", "-c", secret], check=True, cwd=directory, env=environment(directory)
-        )
+        assert pages.run(secret, directory).returncode == 0
         words = shlex.split(SERVE.replace(ADDRESS, "127.0.0.1:0"))
-        words = [str(BIN / words[0]), *words[1:], "--ready-file", str(ready)]
         pager = receiver.url.replace("http:", "json:").replace("/hook", "/pager")
-        with subprocess.Popen(
-            words,
-            cwd=directory,
-            env=environment(directory, AMIGUARD_SINK_ON_CALL=pager),
-            stderr=subprocess.DEVNULL,
-        ) as server:
-            try:
-                until_in_thread(lambda: server.poll() is not None or ready.exists())
-                assert server.poll() is None
-                yield Served(directory, receiver, ready.read_text(encoding="utf-8").strip())
-            finally:
-                server.send_signal(signal.SIGTERM)
+        with pages.serving(words, directory, AMIGUARD_SINK_ON_CALL=pager) as address:
+            yield Served(directory, receiver, address)
 
 
 def test_commands_work_in_their_order(served: Served) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from alembic import context
@@ -39,14 +40,10 @@ def _run(connection: Connection) -> None:
 def _run_on(url: str) -> None:
     """Runs on a database of which Alembic was told the URL, alone."""
     try:
-        database = Database(url)
-        try:
-            with naming_the_unavailable():
-                known(database.engine)
-                with locked(database.engine) as connection:
-                    _run(connection)
-        finally:
-            database.close()
+        with closing(Database(url)) as database, naming_the_unavailable():
+            known(database.engine)
+            with locked(database.engine) as connection:
+                _run(connection)
     except (SchemaError, StoreError) as error:
         raise CommandError(str(error)) from error
 
