@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from amiguard_client.cli.discovery import STDIN, STDIN_NAME
+from amiguard_client.cli.discovery import STDIN, STDIN_NAME, Discovery
 from amiguard_client.cli.exits import SOME_REJECTED
 from amiguard_client.cli.output import JSON, TEXT, count_text, say, write_json
 from amiguard_client.cli.policy import policy_of, policy_options
@@ -54,6 +54,8 @@ def command(
     policy = policy_of(
         mode=mode, correlate_by=correlate_by, window=window, launch_paths=launch_paths
     )
+    if Discovery(on_problem=say).is_refused(str(file)):
+        ctx.exit(SOME_REJECTED)
     scan = _scan(file)
     verdicts = explain(scan.searches, scan.launches, policy)
     if output == JSON:

@@ -15,7 +15,8 @@ import click
 
 from amiguard_client.cli.draining import draining
 from amiguard_client.cli.durations import Duration
-from amiguard_client.cli.exits import FAILED, SOME_REJECTED
+from amiguard_client.cli.exits import DONE, FAILED, SOME_REJECTED
+from amiguard_client.cli.inputs import follow_links_option
 from amiguard_client.cli.output import JSON, TEXT, count_text, say, write_json
 from amiguard_client.cli.server import server_of
 from amiguard_client.cli.sizes import Size
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from amiguard_client.forward.dead_letters import DeadLetters
     from amiguard_client.forward.deliveries import Source
     from amiguard_client.forward.forwarder import Forwarder, ForwardSettings
+    from amiguard_client.forward.lines import LineSource
+    from amiguard_client.left_out import LeftOut
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 
@@ -157,6 +160,7 @@ class _Work:
     settings: ForwardSettings
     counts: Counts
     dead_letters: DeadLetters | None
+    left_out: LeftOut
 
 
 def _common_options(command: _C) -> _C:
@@ -250,9 +254,10 @@ def sqs(
             work.forwarder.patience,
             say,
             work.dead_letters,
+            work.left_out,
         )
 
-    _run(ctx, common, make)
+    ctx.exit(_run(ctx, common, make, ends=lambda: common.once))
 
 
 @command.command("directory")
@@ -280,12 +285,14 @@ def sqs(
     show_default=True,
     help="How long a file must not have changed to count as complete.",
 )
+@follow_links_option
 @click.pass_context
 def directory(
     ctx: click.Context,
     *,
     path: Path,
     common: _Common,
+    follows_links: bool,
     state: Path | None,
     poll: timedelta,
     settle: timedelta,
@@ -295,6 +302,8 @@ def directory(
     Files are those that submit takes. Each is forwarded once, and again when it has changed, so
     files that grow for ever are better piped into forward stdin.
     """
+    root = path.absolute()
+    is_failed = False
 
     @contextmanager
     def make(work: _Work) -> Iterator[Source]:
@@ -304,20 +313,29 @@ def directory(
             is_still_there,
         )
         from amiguard_client.forward.journal import Journal
+        from amiguard_client.log_names import STATE_NAME, SUFFIXES
 
-        root = path.absolute()
-        remembered = state or root / ".amiguardctl-forward"
+        nonlocal is_failed
+        remembered = state or root / STATE_NAME
         _check_outside(root, common.dead_letter, remembered)
         settings = DirectorySettings(
             poll=poll,
             settle=settle,
             max_object_bytes=common.max_object_bytes,
+            follows_links=follows_links,
             is_once=common.once,
         )
         with Journal(remembered, keeps=is_still_there) as journal:
-            yield DirectorySource(root, journal, settings, work.counts, say, work.dead_letters)
+            source = DirectorySource(
+                root, journal, settings, work.counts, say, work.dead_letters, work.left_out
+            )
+            yield source
+        if common.once and source.is_empty:
+            say(f"{root}: no log file in this folder ({', '.join(SUFFIXES)})")
+        is_failed = source.is_empty or source.problem_count > 0
 
-    _run(ctx, common, make)
+    code = _run(ctx, common, make, ends=lambda: common.once)
+    ctx.exit(FAILED if common.once and is_failed else code)
 
 
 @command.command("stdin")
@@ -328,55 +346,64 @@ def stdin(ctx: click.Context, *, common: _Common) -> None:
 
     Lines are forwarded as they come. A pipe has no memory: lines that were read and not
     acknowledged are lost with a crash. Those that a stop leaves are counted, with exit code 1.
+    Where some were rejected, the exit code at the end of the input is 5.
     """
-    lost_count = 0
+    source: LineSource | None = None
 
     @contextmanager
     def make(work: _Work) -> Iterator[Source]:
         from amiguard_client.forward.lines import LineSource
 
-        nonlocal lost_count
+        nonlocal source
         descriptor = sys.stdin.fileno()
         source = LineSource(descriptor, "<stdin>", work.counts, say, work.dead_letters)
-        try:
-            yield source
-        finally:
-            lost_count = source.lost_count
+        yield source
 
-    _run(ctx, common, make)
-    if lost_count:
-        say(f"{count_text(lost_count, 'line')} read and not acknowledged")
+    code = _run(ctx, common, make, ends=lambda: source is not None and source.has_ended)
+    if source is not None and source.lost_count:
+        say(f"{count_text(source.lost_count, 'line')} read and not acknowledged")
         ctx.exit(FAILED)
+    ctx.exit(code)
 
 
 def _run(
     ctx: click.Context,
     common: _Common,
     make: Callable[[_Work], AbstractContextManager[Source]],
-) -> None:
-    """Forwards until the end, then says what was done."""
+    *,
+    ends: Callable[[], bool],
+) -> int:
+    """Forwards until the end, then says what was done; returns the exit code.
+
+    `ends` says whether the source had an end, so that what was rejected shows in the exit code: a
+    forwarder that is stopped ends well.
+    """
     from amiguard_client.forward.counts import Counts
     from amiguard_client.forward.errors import ForwardError
     from amiguard_client.forward.forwarder import Forwarder
+    from amiguard_client.left_out import LeftOut
 
     counts = Counts()
+    # Told when it happens where there is no end at which to tell it.
+    left_out = LeftOut(on_first=None if common.once else say)
     try:
         settings = common.settings()
         with server_of(ctx).connect() as client, _metrics(common.metrics, counts):
             forwarder = Forwarder(client, settings, counts=counts, say=say)
             dead_letters = _dead_letters(common.dead_letter, forwarder)
-            work = _Work(forwarder, settings, counts, dead_letters)
+            work = _Work(forwarder, settings, counts, dead_letters, left_out)
             with make(work) as source, draining(forwarder.stop):
                 say(f"forwarding {source.name} to {client.connection.target}")
                 try:
                     forwarder.run(source)
                 finally:
+                    for line in left_out.lines():
+                        say(line)
                     _report(counts, common.output)
     except (ForwardError, OSError) as error:
         say(f"Error: {error}")
         ctx.exit(FAILED)
-    if common.once and _has_bad(counts):
-        ctx.exit(SOME_REJECTED)
+    return SOME_REJECTED if ends() and _has_bad(counts) else DONE
 
 
 @contextmanager
@@ -419,11 +446,11 @@ def _check_seconds(name: str, value: timedelta, least: timedelta, most: timedelt
 
 def _check_outside(root: Path, dead_letter: str | None, state: Path) -> None:
     """Ends the command where it would forward what it writes itself."""
-    from amiguard_client.log_names import is_log_file
+    from amiguard_client.log_names import is_named_as_log_file
 
     if dead_letter is not None and Path(dead_letter).absolute().is_relative_to(root):
         raise click.UsageError(f"--dead-letter: got a folder in {root}, wanted one outside of it")
-    if state.absolute().is_relative_to(root) and is_log_file(state.name):
+    if state.absolute().is_relative_to(root) and is_named_as_log_file(state.name):
         raise click.UsageError(f"--state: got the name of a log file in {root}, wanted another")
 
 

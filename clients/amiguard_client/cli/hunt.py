@@ -11,7 +11,7 @@ import click
 from amiguard_client.cli.discovery import STDIN, STDIN_NAME, Discovery
 from amiguard_client.cli.exits import FAILED, SOME_REJECTED
 from amiguard_client.cli.finding_output import sheet_for
-from amiguard_client.cli.inputs import paths_argument, rejections_option
+from amiguard_client.cli.inputs import follow_links_option, paths_argument, rejections_option
 from amiguard_client.cli.listings import FINDING_OUTPUT, write_items
 from amiguard_client.cli.output import TABLE, WIDE, count_text, say
 from amiguard_client.cli.policy import policy_of, policy_options
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     metavar="COUNT",
     help="Worker processes; as many as there are processors unless given.",
 )
+@follow_links_option
 @rejections_option
 @FINDING_OUTPUT
 @click.pass_context
@@ -46,26 +47,28 @@ def command(
     correlate_by: str,
     window: timedelta,
     launch_paths: tuple[str, ...],
+    follows_links: bool,
     show_rejections: int,
     output: str,
 ) -> None:
     """Look for findings in log files, without a server.
 
-    PATH is a log file, a folder of them, or - for standard input, as with submit. What is found
+    PATH is a log file, a folder of them, or - for standard input, as with submit. Of a folder
+    the same files are read, and the same are left out and counted. What is found
     is what a server would find with the same settings and an empty allowlist. Findings that the
     rule sets aside are listed too, with the state SUPPRESSED.
     """
     policy = policy_of(
         mode=mode, correlate_by=correlate_by, window=window, launch_paths=launch_paths
     )
-    discovery = Discovery(on_problem=say)
+    discovery = Discovery(on_problem=say, follows_links=follows_links)
     scan = _scan(paths, policy, discovery, jobs=jobs)
     findings = _find(scan, policy)
     _write(findings, output)
     _say_counts(scan, findings, discovery, show_rejections=show_rejections)
     if discovery.problem_count:
         ctx.exit(FAILED)
-    if scan.rejections:
+    if scan.rejections or discovery.refused_count:
         ctx.exit(SOME_REJECTED)
 
 
@@ -127,9 +130,8 @@ def _say_counts(
     unnamed_count = len(scan.rejections) - show_rejections
     if show_rejections and unnamed_count > 0:
         say(f"... and {unnamed_count:,} more")
-    if discovery.skipped_count:
-        skipped = count_text(discovery.skipped_count, "file")
-        say(f"left out {skipped} of other CloudTrail feeds")
+    for line in discovery.left_out.lines():
+        say(line)
     if scan.unidentified_count:
         say(f"{scan.unidentified_count:,} of the searches and launches name nobody to correlate by")
     counts = (

@@ -17,3 +17,9 @@ rejections_option = click.option(
     metavar="COUNT",
     help="Rejected records to name on standard error; all are counted.",
 )
+follow_links_option = click.option(
+    "--follow-links",
+    "follows_links",
+    is_flag=True,
+    help="Follow symbolic links that are found in a folder. Without it they are left out.",
+)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from isal import isal_zlib
 from msgspec import Struct, field
 
 from amiguard_client.log_files import Unreadable, open_text, split
+from amiguard_client.log_folders import FoundFile
 from amiguard_core.decode import Decoded, decode_log_file, decode_records
 from amiguard_core.errors import InputTooLargeError, RecordMalformedError
 from amiguard_core.events import Launch, LaunchPath, Search
@@ -77,13 +77,13 @@ class Scan(Struct):
         self.unidentified_count += decoded.unidentified_count
 
 
-def scan_files(paths: Iterable[Path], *, launch_paths: Iterable[LaunchPath]) -> Scan:
+def scan_files(paths: Iterable[FoundFile], *, launch_paths: Iterable[LaunchPath]) -> Scan:
     """Reads files; one that cannot be read costs no other."""
     paths_counted = tuple(launch_paths)
     found = Scan()
     for path in paths:
         try:
-            with path.open("rb") as stream:
+            with path.open() as stream:
                 scan_stream(stream, found, name=str(path), launch_paths=paths_counted)
         except OSError as error:
             found.problems.append(f"{path}: {error.strerror or error}")

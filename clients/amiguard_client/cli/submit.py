@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from amiguard_client.cli.discovery import STDIN, STDIN_NAME, Discovery
 from amiguard_client.cli.durations import Duration
-from amiguard_client.cli.exits import FAILED, SOME_REJECTED
-from amiguard_client.cli.inputs import rejections_option
+from amiguard_client.cli.exits import DONE, FAILED, SOME_REJECTED
+from amiguard_client.cli.inputs import follow_links_option, rejections_option
 from amiguard_client.cli.output import JSON, TEXT, count_text, say, write_json
 from amiguard_client.cli.progress import progress_bar
 from amiguard_client.cli.safe import safe
@@ -25,6 +25,7 @@ from amiguard_client.errors import AmiguardError
 
 if TYPE_CHECKING:
     from amiguard_client.cli.progress import Bar
+    from amiguard_client.log_folders import FoundFile
     from amiguard_client.packing import Submittable
     from amiguard_client.summary import BatchResult, SubmitSummary
 
@@ -46,6 +47,7 @@ _FINDINGS_SHOWN = 20
     show_default=True,
     help="How long to keep trying a server that is away or overloaded.",
 )
+@follow_links_option
 @rejections_option
 @s3_options
 @click.option(
@@ -63,6 +65,7 @@ def command(
     *,
     source: str,
     give_up_after: timedelta,
+    follows_links: bool,
     show_rejections: int,
     since: datetime | None,
     until: datetime | None,
@@ -80,7 +83,7 @@ def command(
     left out. Submitting a file again is safe.
     """
     meant = Meant(since=since, until=until, accounts=accounts, regions=regions, state=state)
-    discovery = Discovery(on_problem=say)
+    discovery = Discovery(on_problem=say, follows_links=follows_links)
     telling = _Telling(show_rejections, output)
     sending = partial(_send, ctx, telling, source=source, give_up_after=give_up_after)
     buckets = [path for path in paths if path.startswith(SCHEME)]
@@ -99,16 +102,19 @@ def command(
         files = list(_expand(map(Path, paths), discovery))
         if not files:
             # Nothing to say to a server, which may not even be there.
-            ctx.exit(FAILED if discovery.problem_count else 0)
-        total = None if any(str(path) == STDIN for path in files) else len(files)
+            _end(ctx, discovery)
+        total = None if None in files else len(files)
         summary = sending(_open_all(files, discovery), total=total)
-    if discovery.skipped_count:
-        skipped = count_text(discovery.skipped_count, "file")
-        say(f"left out {skipped} of other CloudTrail feeds")
+    _end(ctx, discovery, rejected_count=summary.rejected_count)
+
+
+def _end(ctx: click.Context, discovery: Discovery, *, rejected_count: int = 0) -> NoReturn:
+    """Tells what was left out, and ends with the exit code for all that was told."""
+    for line in discovery.left_out.lines():
+        say(line)
     if discovery.problem_count:
         ctx.exit(FAILED)
-    if summary.rejected_count:
-        ctx.exit(SOME_REJECTED)
+    ctx.exit(SOME_REJECTED if rejected_count or discovery.refused_count else DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,27 +163,28 @@ def _send(
     return summary
 
 
-def _expand(paths: Iterable[Path], discovery: Discovery) -> Iterator[Path]:
+def _expand(paths: Iterable[Path], discovery: Discovery) -> Iterator[FoundFile | None]:
+    """Yields the files to submit, None for standard input."""
     for path in paths:
         if str(path) == STDIN:
-            yield path
+            yield None
         else:
             yield from discovery.find([path])
 
 
-def _open_all(files: Iterable[Path], discovery: Discovery) -> Iterator[Submittable]:
+def _open_all(files: Iterable[FoundFile | None], discovery: Discovery) -> Iterator[Submittable]:
     """Opens the files one by one; one that cannot be opened costs no other."""
     from amiguard_client.cli.stdin import read_stdin, spool
     from amiguard_client.packing import LogStream
 
-    for path in files:
-        if str(path) == STDIN:
+    for file in files:
+        if file is None:
             yield from read_stdin(sys.stdin.buffer)
             continue
         try:
-            stream: BinaryIO = path.open("rb")
+            stream = file.open()
         except OSError as error:
-            discovery.problem(f"{path}: {error.strerror}")
+            discovery.problem(f"{file}: {error.strerror}")
             continue
         if not stream.seekable():
             with stream:
@@ -185,10 +192,10 @@ def _open_all(files: Iterable[Path], discovery: Discovery) -> Iterator[Submittab
             stream = copy
         if not stream.read(1):
             stream.close()
-            say(f"{path}: empty, left out")
+            say(f"{file}: empty, left out")
             continue
         stream.seek(0)
-        yield LogStream(stream, name=str(path))
+        yield LogStream(stream, name=str(file))
 
 
 def _advance(bar: Bar, result: BatchResult) -> None:

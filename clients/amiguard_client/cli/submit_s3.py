@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import click
 
 from amiguard_client.cli.exits import FAILED
-from amiguard_client.cli.output import say
+from amiguard_client.cli.output import count_text, say
 from amiguard_client.cli.times import Time
+from amiguard_client.left_out import Reason
+from amiguard_client.log_names import begins_as_log_file, has_no_extension
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -45,14 +47,14 @@ _OPTIONS = (
         "accounts",
         multiple=True,
         metavar="ID",
-        help="From S3: log files of this account alone; may be repeated.",
+        help="From S3: log files of this account alone, by folder or name; may be repeated.",
     ),
     click.option(
         "--region",
         "regions",
         multiple=True,
         metavar="NAME",
-        help="From S3: log files of this region alone; may be repeated.",
+        help="From S3: log files of this region alone, by folder or name; may be repeated.",
     ),
     click.option(
         "--state",
@@ -100,6 +102,10 @@ class Objects:
         self._fetcher = fetcher
         self._journal = journal
         self._discovery = discovery
+        self._fruitful: set[str] = set()
+        """The URLs below which there is a log file."""
+        self._guess_count = 0
+        self._guess: ObjectAt | None = None
         self.known_count = 0
         """Objects that were acknowledged in an earlier run, and so left out."""
 
@@ -111,47 +117,77 @@ class Objects:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="amiguard-fetch") as pool:
-            fetched: deque[tuple[ObjectAt, Future[BinaryIO]]] = deque()
+            fetched: deque[tuple[Walk, ObjectAt, Future[BinaryIO]]] = deque()
             try:
-                for at in self._find():
-                    fetched.append((at, pool.submit(self._fetcher.fetch, at)))
+                for walk, at in self._find():
+                    fetched.append((walk, at, pool.submit(self._fetcher.fetch, at)))
                     if len(fetched) == _PARALLEL:
                         yield from self._open(*fetched.popleft())
                 while fetched:
                     yield from self._open(*fetched.popleft())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for _, ahead in fetched:
+                for _, _, ahead in fetched:
                     ahead.add_done_callback(_close)
+        self._tell()
 
     def take(self, result: BatchResult) -> None:
         """Takes in an ack: after the last one of an object, the object is remembered."""
         if self._journal is not None and result.is_last_of_input and result.input_name:
             self._journal.add(*_entry_of(result.input_name))
 
-    def _find(self) -> Iterator[ObjectAt]:
-        """Yields what is meant and was not acknowledged before."""
+    def _find(self) -> Iterator[tuple[Walk, ObjectAt]]:
+        """Yields what is meant and was not acknowledged before, with the walk that found it."""
         group, known = None, None
         for walk in self._walks:
             for found in walk:
                 folder, name = _entry_of(str(found.at))
                 if self._journal is not None and folder != group:
                     group, known = folder, self._journal.items(folder)
-                if known is not None and name in known:
+                # Only one that is named can be refused: the walk leaves out the others.
+                if self._discovery.is_refused(str(found.at)):
+                    self._fruitful.add(walk.selection.url)
+                elif known is not None and name in known:
                     self.known_count += 1
+                    self._fruitful.add(walk.selection.url)
                 elif not found.size:
                     say(f"{found.at}: empty, left out")
+                    self._fruitful.add(walk.selection.url)
                 else:
-                    yield found.at
+                    yield walk, found.at
 
-    def _open(self, at: ObjectAt, fetched: Future[BinaryIO]) -> Iterator[LogStream]:
+    def _open(self, walk: Walk, at: ObjectAt, fetched: Future[BinaryIO]) -> Iterator[LogStream]:
         from amiguard_client.forward.errors import BadObjectError, ObjectFaultError
         from amiguard_client.packing import LogStream
 
         try:
-            yield LogStream(fetched.result(), name=str(at))
+            stream = fetched.result()
         except (BadObjectError, ObjectFaultError) as error:
+            self._fruitful.add(walk.selection.url)
             self._discovery.problem(str(error))
+            return
+        is_named = at.key == walk.selection.prefix
+        if is_named or not has_no_extension(at.key) or begins_as_log_file(stream):
+            self._fruitful.add(walk.selection.url)
+            if walk.selection.is_a_guess(at.key):
+                self._guess_count += 1
+                self._guess = self._guess or at
+            yield LogStream(stream, name=str(at))
+        else:
+            stream.close()
+            self._discovery.left_out.add(Reason.OTHER_CONTENT, at)
+
+    def _tell(self) -> None:
+        """Tells of prefixes without a log file, and of files that do not say whose they are."""
+        for walk in self._walks:
+            if walk.selection.url not in self._fruitful:
+                meant = " of the times, accounts and regions" if walk.selection.is_narrowed else ""
+                self._discovery.problem(
+                    f"{walk.selection.url}: no log file{meant} below this prefix"
+                )
+        if self._guess_count:
+            files = count_text(self._guess_count, "file")
+            say(f"took {files} whose name does not say account and region, such as {self._guess}")
 
 
 @contextmanager
@@ -183,7 +219,10 @@ def objects_of(
             for url in urls
         ]
         client = open_client("s3", pool_size=2 * _PARALLEL)
-        walks = [Walk(client, one, patience=patience, parallel=_PARALLEL) for one in selections]
+        walks = [
+            Walk(client, one, patience, parallel=_PARALLEL, left_out=discovery.left_out)
+            for one in selections
+        ]
         fetcher = Fetcher(client, patience, _SPOOL_BYTES, _MAX_OBJECT_BYTES)
         with Journal(meant.state) if meant.state else nullcontext() as journal:
             yield Objects(walks, fetcher, journal=journal, discovery=discovery)

@@ -9,11 +9,11 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from pathlib import Path
 
 import msgspec
 
 from amiguard_client.cli.scan import Scan, scan_files
+from amiguard_client.log_folders import FoundFile
 from amiguard_core.events import LaunchPath
 
 _CHUNK_BYTES = 8 * 1024 * 1024
@@ -34,7 +34,7 @@ def available_cpus() -> int:
 
 
 def scan_all(
-    paths: Sequence[Path], *, launch_paths: Iterable[LaunchPath], jobs: int
+    paths: Sequence[FoundFile], *, launch_paths: Iterable[LaunchPath], jobs: int
 ) -> Iterator[tuple[int, Scan]]:
     """Yields what the files hold, chunk by chunk in their order, with the files of each chunk."""
     names = tuple(launch_paths)
@@ -61,13 +61,13 @@ def scan_all(
                 future.cancel()
 
 
-def _scan(paths: list[Path], launch_paths: tuple[LaunchPath, ...]) -> bytes:
+def _scan(paths: list[FoundFile], launch_paths: tuple[LaunchPath, ...]) -> bytes:
     # msgpack of known types is some times faster than pickle, both ways.
     return msgspec.msgpack.encode(scan_files(paths, launch_paths=launch_paths))
 
 
-def _chunks(paths: Iterable[Path]) -> Iterator[list[Path]]:
-    chunk: list[Path] = []
+def _chunks(paths: Iterable[FoundFile]) -> Iterator[list[FoundFile]]:
+    chunk: list[FoundFile] = []
     size = 0
     for path in paths:
         chunk.append(path)
@@ -79,9 +79,9 @@ def _chunks(paths: Iterable[Path]) -> Iterator[list[Path]]:
         yield chunk
 
 
-def _size(path: Path) -> int:
+def _size(path: FoundFile) -> int:
     try:
-        return path.stat().st_size
+        return path.status().st_size
     except OSError:
         return 0
 

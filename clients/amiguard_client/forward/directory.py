@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from amiguard_client.forward.dead_letters import DeadLetter, DeadLetters
 from amiguard_client.forward.deliveries import Outcome, Part
 from amiguard_client.forward.errors import BadObjectError, ForwardError, SetupError, StoppedError
 from amiguard_client.forward.journal import Items, Journal
-from amiguard_client.log_names import is_log_key
+from amiguard_client.left_out import LeftOut, Reason
+from amiguard_client.log_folders import REPLACED, FoundFile, LogFolder
 from amiguard_client.packing import LogStream
 
 
@@ -27,6 +27,7 @@ class DirectorySettings:
     poll: timedelta = timedelta(seconds=10)
     settle: timedelta = timedelta(seconds=10)
     max_object_bytes: int = 256 * 1024 * 1024
+    follows_links: bool = False
     is_once: bool = False
 
 
@@ -34,26 +35,31 @@ class DirectorySettings:
 class _Found:
     """A file as it was found; one that changes is another."""
 
-    folder: str
-    name: str
+    file: FoundFile
     size: int
     mtime_ns: int
 
     @property
     def path(self) -> Path:
-        return Path(self.folder, self.name)
+        return self.file.path
+
+    @property
+    def folder(self) -> str:
+        """Its group in the journal."""
+        return str(self.path.parent)
 
     @property
     def item(self) -> str:
         """What stands for it in the journal."""
-        return f"{self.size} {self.mtime_ns} {self.name}"
+        return f"{self.size} {self.mtime_ns} {self.file.name}"
 
 
 @dataclass(slots=True)
 class DirectorySource:
     """Log files below a directory, each submitted once as it stands; the journal remembers which.
 
-    Names are those that `amiguardctl submit` takes. Links are followed to files alone.
+    Files are those that `amiguardctl submit` takes. What the last look at the directory left out
+    is in `left_out`.
     """
 
     root: Path
@@ -62,10 +68,16 @@ class DirectorySource:
     counts: Counts
     say: Callable[[str], None]
     dead_letters: DeadLetters | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
+    problem_count: int = field(init=False, default=0)
+    """Folders that could not be listed."""
+    is_empty: bool = field(init=False, default=False)
+    """Whether the last look has found no log file, not even one that was forwarded before."""
     _interrupted: Event = field(init=False, default_factory=Event)
     _lock: Lock = field(init=False, default_factory=Lock)
     _taken: set[_Found] = field(init=False, default_factory=set)
     _scan: Iterator[_Found] | None = field(init=False, default=None)
+    _has_seen_any: bool = field(init=False, default=False)
 
     @property
     def name(self) -> str:
@@ -77,10 +89,11 @@ class DirectorySource:
         if not self.root.is_dir():
             raise SetupError(f"{self.root}: got no directory")
         if self._scan is None:
-            self._scan = self._find(str(self.root))
+            self._scan = self._find()
         found = list(islice(self._scan, room))
         if not found:
             self._scan = None
+            self.is_empty = not self._has_seen_any
             if not self.settings.is_once and self._interrupted.wait(
                 self.settings.poll.total_seconds()
             ):
@@ -125,46 +138,57 @@ class DirectorySource:
         self.counts.add(DEAD_LETTERS)
         return True
 
-    def _find(self, folder: str) -> Iterator[_Found]:
-        """Yields the files below a folder that are complete and neither sent nor being sent."""
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            # Gone since it was listed, or not for us to read.
-            self.say(f"{folder}: {error.strerror}")
-            return
-        sent: Items | None = None
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if not entry.name.startswith("."):
-                    yield from self._find(entry.path)
-            elif is_log_key(entry.path):
-                file = self._look(folder, entry)
-                if file is None:
-                    continue
-                sent = self.journal.items(folder) if sent is None else sent
-                with self._lock:
-                    is_taken = file in self._taken
-                if not is_taken and file.item not in sent:
-                    yield file
+    def _find(self) -> Iterator[_Found]:
+        """Yields the files that are complete and neither sent nor being sent."""
+        self.left_out.start_over()
+        self._has_seen_any = False
+        tree = LogFolder(
+            self.root,
+            self.left_out,
+            self._problem,
+            follows_links=self.settings.follows_links,
+            ignored=frozenset({self.journal.path}),
+        )
+        sent: dict[str, Items] = {}
+        for file in tree.walk():
+            found = self._look(file)
+            if found is None:
+                continue
+            folder = found.folder
+            if folder not in sent:
+                # Of the folders above alone: the walk comes back to those and to no others.
+                sent = {above: items for above, items in sent.items() if folder.startswith(above)}
+                sent[folder] = self.journal.items(folder)
+            with self._lock:
+                is_taken = found in self._taken
+            if is_taken or found.item in sent[folder]:
+                self._has_seen_any = True
+            elif file.may_be_log_file():
+                self._has_seen_any = True
+                yield found
+            else:
+                self.left_out.add(Reason.OTHER_CONTENT, file)
 
-    def _look(self, folder: str, entry: os.DirEntry[str]) -> _Found | None:
+    def _problem(self, text: str) -> None:
+        """Tells of a folder that is gone since it was listed, or not for us to read."""
+        self.problem_count += 1
+        self.say(text)
+
+    def _look(self, file: FoundFile) -> _Found | None:
         """Returns a file that is complete and not empty."""
         try:
-            if not entry.is_file():
-                return None
-            status = entry.stat()
+            status = file.status()
         except OSError:
             return None  # gone since it was listed
         age = time.time() - status.st_mtime
         # A time in the future says nothing of how long ago it was.
-        if not status.st_size:
-            return None
-        if 0 <= age < self.settings.settle.total_seconds():
-            if self.settings.is_once:
-                self.say(f"{entry.path}: left for the next run, as it has only just changed")
-            return None
-        return _Found(folder, entry.name, status.st_size, status.st_mtime_ns)
+        is_fresh = 0 <= age < self.settings.settle.total_seconds()
+        if not is_fresh and status.st_size:
+            return _Found(file, status.st_size, status.st_mtime_ns)
+        self._has_seen_any = True  # or will be one
+        if status.st_size and self.settings.is_once:
+            self.say(f"{file}: left for the next run, as it has only just changed")
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +206,13 @@ class _File:
         if self.found.size > most:
             raise BadObjectError(f"got {self.found.size} bytes, wanted at most {most}")
         try:
-            return LogStream(self.found.path.open("rb"), name=str(self.found.path))
+            return LogStream(self.found.file.open(), name=str(self.found.path))
         except FileNotFoundError:
             raise BadObjectError("it was taken away before it was forwarded") from None
+        except OSError as error:
+            if error.errno in REPLACED:
+                raise BadObjectError(str(error.strerror)) from None
+            raise
 
     def settle(self, outcomes: Mapping[str, Outcome]) -> None:
         outcome = outcomes[str(self.found.path)]

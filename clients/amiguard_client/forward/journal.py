@@ -39,7 +39,7 @@ class Journal:
         Items that `keeps` says no to are taken out of the file. Raises a SetupError where the file
         cannot be had, is another process's, or is no journal.
         """
-        self._path = path
+        self.path = path
         self._lock = Lock()
         self._digests: dict[str, bytearray] = {}
         try:
@@ -90,7 +90,7 @@ class Journal:
             entry = _entry_of(line)
             if entry is None:
                 if self._file.tell() == len(line) and not _is_torn(line):
-                    raise SetupError(f"{self._path}: got another file, wanted one of a former run")
+                    raise SetupError(f"{self.path}: got another file, wanted one of a former run")
                 is_whole = False  # what was being written when the machine or the process ended
             elif keeps(*entry):
                 self._remember(*entry)
@@ -102,7 +102,7 @@ class Journal:
     def _rewrite(self, keeps: Callable[[str, str], bool]) -> None:
         """Leaves nothing in the file but what counts."""
         self._file.seek(0)
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
         try:
             with os.fdopen(handle, "wb") as copy:
                 for line in self._file:
@@ -111,7 +111,7 @@ class Journal:
                         copy.write(line.rstrip(b"\n") + b"\n")
             replaced, self._file = self._file, _open_alone(Path(name))
             self._file.seek(0, os.SEEK_END)
-            Path(name).replace(self._path)
+            Path(name).replace(self.path)
             replaced.close()
         except BaseException:  # an interrupt leaves nothing behind either
             with suppress(FileNotFoundError):

@@ -36,12 +36,13 @@ class LineSource:
     dead_letters: DeadLetters | None = None
     lost_count: int = field(init=False, default=0)
     """Lines that were read, and neither acknowledged nor set aside."""
+    has_ended: bool = field(init=False, default=False)
+    """Whether the pipe has come to its end."""
     _wake: tuple[int, int] = field(init=False)
     _selector: selectors.BaseSelector | None = field(init=False)
     _rest: bytearray = field(init=False, default_factory=bytearray)
     _index: int = field(init=False, default=0)
     _is_skipping: bool = field(init=False, default=False)
-    _has_ended: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._wake = os.pipe()
@@ -57,7 +58,7 @@ class LineSource:
     def take(self, room: int) -> Sequence[_Lines] | None:
         """Waits for lines; returns those that came close together. None at the end of the pipe."""
         del room
-        if self._has_ended:
+        if self.has_ended:
             return None
         lines: list[bytes] = []
         size = 0
@@ -68,11 +69,11 @@ class LineSource:
             lines += more
             size += sum(map(len, more))
             if not text:
-                self._has_ended = True
+                self.has_ended = True
                 break
             timeout = _LINGER_SECONDS if lines else None
         if not lines:
-            return None if self._has_ended else []
+            return None if self.has_ended else []
         first, self._index = self._index, self._index + len(lines)
         return [_Lines(self, lines, first)]
 

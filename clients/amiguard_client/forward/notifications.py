@@ -20,7 +20,8 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote_plus
 
 from amiguard_client.forward.errors import BadObjectError
-from amiguard_client.log_names import is_log_key
+from amiguard_client.left_out import Reason
+from amiguard_client.log_names import reason_to_leave_out
 
 _MAX_ENVELOPES = 3
 """SNS topics that a message may have passed; two is already unusual."""
@@ -41,10 +42,14 @@ class ObjectAt:
 
 @dataclass(frozen=True, slots=True)
 class LogObjects:
-    """New objects that are log files by their keys, and how many others there were."""
+    """New objects to be forwarded, and what else was named, each with the reason.
+
+    Passed over is only what is known to be no log file: other feeds of CloudTrail, other services,
+    objects that were removed. An object of any other name is among the `objects`.
+    """
 
     objects: tuple[ObjectAt, ...]
-    passed_over_count: int
+    passed_over: tuple[tuple[Reason, ObjectAt], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ def _read_event(kind: str, source: object, detail: Mapping[str, Any], body: str)
 
 def _read_s3(entries: list[Any]) -> Notice:
     found = []
-    passed_over_count = 0
+    others = []
     for entry in entries:
         match entry:
             case {
@@ -131,19 +136,28 @@ def _read_s3(entries: list[Any]) -> Notice:
                 "eventName": str(name),
                 "s3": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}},
             } if source.endswith(":s3"):
+                at = ObjectAt(bucket, unquote_plus(key))
                 if name.removeprefix("s3:").startswith("ObjectCreated:"):
-                    found.append(ObjectAt(bucket, unquote_plus(key)))
+                    found.append(at)
                 else:
-                    passed_over_count += 1
+                    others.append((Reason.NO_NEW_OBJECT, at))
             case _:
                 raise BadObjectError(f"got Records of another kind, wanted {_FORMS}")
-    return _log_objects(found, passed_over_count=passed_over_count)
+    return _log_objects(found, others)
 
 
-def _log_objects(found: Iterable[ObjectAt], *, passed_over_count: int = 0) -> LogObjects:
-    created = list(found)
-    objects = tuple(at for at in created if is_log_key(at.key))
-    return LogObjects(objects, passed_over_count + len(created) - len(objects))
+def _log_objects(
+    created: Iterable[ObjectAt], others: Iterable[tuple[Reason, ObjectAt]] = ()
+) -> LogObjects:
+    objects = []
+    passed_over = list(others)
+    for at in created:
+        reason = reason_to_leave_out(at.key)
+        if reason in {None, Reason.OTHER_NAME}:
+            objects.append(at)
+        else:
+            passed_over.append((reason, at))
+    return LogObjects(tuple(objects), tuple(passed_over))
 
 
 def _are_texts(values: list[Any]) -> bool:

@@ -38,7 +38,15 @@ from amiguard_client.forward.notifications import (
 from amiguard_client.forward.s3 import Fetcher
 from amiguard_client.forward.sqs_queue import Held, Message, Queue
 from amiguard_client.forward.stopping import Patience
+from amiguard_client.left_out import LeftOut, Reason
+from amiguard_client.log_names import (
+    begins_as_log_file,
+    has_no_extension,
+    reason_to_leave_out,
+)
 from amiguard_client.packing import LogStream, Records
+
+_WANTED = ".json, .jsonl or .ndjson, with or without .gz, or no extension"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +65,10 @@ class SqsSettings:
 
 @dataclass(slots=True)
 class SqsSource:
-    """A queue. `say` is told one line of each message that cannot be forwarded."""
+    """A queue. `say` is told one line of each message that cannot be forwarded.
+
+    What is deleted without being forwarded is counted in `left_out`.
+    """
 
     queue: Queue
     fetcher: Fetcher
@@ -66,6 +77,7 @@ class SqsSource:
     patience: Patience
     say: Callable[[str], None]
     dead_letters: DeadLetters | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
     _held: Held = field(init=False)
     _has_received: bool = field(init=False, default=False)
 
@@ -182,12 +194,16 @@ class SqsSource:
             return None
         match notice:
             case SetupTest():
+                self.left_out.add(Reason.TEST_EVENT, f"message {message.id}")
                 self.delete([message], "test_event")
             case PassedOver():
+                self.left_out.add(Reason.NO_NEW_OBJECT, f"message {message.id}")
                 self.counts.add(OBJECTS, "passed_over")
                 self.delete([message], "deleted")
-            case LogObjects(objects=objects, passed_over_count=passed_over_count):
-                self.counts.add(OBJECTS, "passed_over", count=passed_over_count)
+            case LogObjects(objects=objects, passed_over=passed_over):
+                for reason, at in passed_over:
+                    self.left_out.add(reason, at)
+                self.counts.add(OBJECTS, "passed_over", count=len(passed_over))
                 if objects:
                     return notice
                 self.delete([message], "deleted")
@@ -229,7 +245,13 @@ class _Objects:
             yield [Part(str(at), partial(self._open, at))]
 
     def _open(self, at: ObjectAt) -> LogStream:
-        return LogStream(self.source.fetcher.fetch(at), name=str(at))
+        if reason_to_leave_out(at.key) is not None:
+            raise BadObjectError(f"{at}: got another name, wanted that of a log file: {_WANTED}")
+        stream = self.source.fetcher.fetch(at)
+        if has_no_extension(at.key) and not begins_as_log_file(stream):
+            stream.close()
+            raise BadObjectError(f"{at}: got neither JSON nor gzip, wanted a log file")
+        return LogStream(stream, name=str(at))
 
     def settle(self, outcomes: Mapping[str, Outcome]) -> None:
         for name, outcome in outcomes.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from amiguard_client.cli.discovery import Discovery
+from amiguard_client.left_out import Reason
 
 
 def touch(root: Path, *names: str) -> list[Path]:
@@ -19,10 +20,11 @@ def touch(root: Path, *names: str) -> list[Path]:
 
 
 def found(*paths: Path) -> tuple[list[Path], list[str], int]:
-    """Returns the files found, what was reported, and how many were skipped."""
+    """Returns the files found, what was reported, and how many of other feeds were left out."""
     problems: list[str] = []
     discovery = Discovery(on_problem=problems.append)
-    return list(discovery.find(paths)), problems, discovery.skipped_count
+    files = [file.path for file in discovery.find(paths)]
+    return files, problems, discovery.left_out.count(Reason.OTHER_FEED)
 
 
 def test_log_files_are_found_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -36,7 +38,7 @@ def test_log_files_are_found_in_the_order_of_their_names(tmp_path: Path) -> None
         "c.ndjson.gz",
         "d.jsonl",
     )
-    touch(tmp_path, "readme.txt", "b/x.json.bak", ".hidden.json", "d.parquet", "e.gz")
+    touch(tmp_path, "readme.txt", "b/x.json.bak", ".hidden.json", "d.parquet", "e.bz2.gz")
 
     assert found(tmp_path) == (expected, [], 0)
 
@@ -73,11 +75,14 @@ def test_named_file_is_taken_whatever_its_name(tmp_path: Path) -> None:
     assert found(*paths) == (paths, [], 0)
 
 
-def test_named_file_of_another_feed_is_skipped(tmp_path: Path) -> None:
-    """A digest is no log file, even when it is named itself."""
-    paths = touch(tmp_path, "CloudTrail-Digest/a.json.gz")
+def test_named_file_of_another_feed_is_refused(tmp_path: Path) -> None:
+    """A digest is no log file, even when it is named itself, and the line says so."""
+    (path,) = touch(tmp_path, "CloudTrail-Digest/a.json.gz")
 
-    assert found(*paths) == ([], [], 1)
+    files, (problem,), _ = found(path)
+
+    assert files == []
+    assert problem.startswith(f"rejected: {path}: got a CloudTrail-Digest file")
 
 
 def test_paths_that_lead_nowhere_are_reported_in_one_line_each(tmp_path: Path) -> None:

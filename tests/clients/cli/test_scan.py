@@ -9,6 +9,7 @@ import pytest
 
 from amiguard_client.cli import scan
 from amiguard_client.cli.scan import scan_files
+from amiguard_client.log_folders import FoundFile
 from amiguard_core.decode import DEFAULT_LAUNCH_PATHS
 from tests.data.log_files import log_content
 from tests.data.records import describe_images, run_instances
@@ -24,6 +25,11 @@ def write(root: Path, name: str, content: bytes) -> Path:
     return path
 
 
+def named(path: Path) -> FoundFile:
+    """Returns a file as one that is named on the command line."""
+    return FoundFile(str(path))
+
+
 @pytest.mark.parametrize("max_text_bytes", [10, 10_000_000], ids=["pieces", "whole"])
 @pytest.mark.parametrize("is_gzip", [True, False], ids=["gzip", "plain"])
 def test_file_is_read_the_same_whole_and_in_pieces(
@@ -35,7 +41,7 @@ def test_file_is_read_the_same_whole_and_in_pieces(
     content = b"\n".join(RECORDS)
     path = write(tmp_path, "a", gzip.compress(content) if is_gzip else content)
 
-    found = scan_files([path], launch_paths=DEFAULT_LAUNCH_PATHS)
+    found = scan_files([named(path)], launch_paths=DEFAULT_LAUNCH_PATHS)
 
     assert (len(found.searches), len(found.launches), found.record_count) == (1, 1, 2)
     assert [(r.file, r.index) for r in found.rejections] == [(str(path), 2)]
@@ -48,7 +54,7 @@ def test_record_that_cannot_be_read_keeps_its_position_in_pieces(
     monkeypatch.setattr(scan, "MAX_TEXT_BYTES", 10)
     path = write(tmp_path, "a", log_content(RECORDS[:2])[:-2] + b",{")
 
-    found = scan_files([path], launch_paths=DEFAULT_LAUNCH_PATHS)
+    found = scan_files([named(path)], launch_paths=DEFAULT_LAUNCH_PATHS)
 
     assert found.record_count == 2
     assert [(r.index, r.path) for r in found.rejections] == [(2, "$.Records")]
@@ -58,7 +64,7 @@ def test_damaged_gzip_is_one_rejection(tmp_path: Path) -> None:
     """A file that is cut short is rejected as a whole."""
     path = write(tmp_path, "a", gzip.compress(log_content(RECORDS[:2]))[:-10])
 
-    found = scan_files([path], launch_paths=DEFAULT_LAUNCH_PATHS)
+    found = scan_files([named(path)], launch_paths=DEFAULT_LAUNCH_PATHS)
 
     assert [(r.index, r.path) for r in found.rejections] == [(0, "$")]
 
@@ -68,7 +74,7 @@ def test_missing_and_empty_files_cost_no_other(tmp_path: Path) -> None:
     missing, empty = tmp_path / "missing", write(tmp_path, "empty", b"")
     good = write(tmp_path, "good", RECORDS[0])
 
-    found = scan_files([missing, empty, good], launch_paths=DEFAULT_LAUNCH_PATHS)
+    found = scan_files(map(named, (missing, empty, good)), launch_paths=DEFAULT_LAUNCH_PATHS)
 
     assert found.problems == [f"{missing}: No such file or directory"]
     assert found.empty == [str(empty)]

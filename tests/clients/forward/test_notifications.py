@@ -16,13 +16,15 @@ from amiguard_client.forward.notifications import (
     SetupTest,
     read_message,
 )
-from amiguard_client.log_names import is_log_key
+from amiguard_client.left_out import Reason
+from amiguard_client.log_names import reason_to_leave_out
 from tests.clients.forward.cloud import BUCKET, s3_event, sns
 from tests.data.records import describe_images
 from tests.data.variations import eventbridge
 
 DAY = "AWSLogs/123456789012/CloudTrail/eu-west-1/2026/03/02"
-KEY = f"{DAY}/123456789012_CloudTrail_eu-west-1_20260302T0905Z_abcdefghijklmnop.json.gz"
+NAME = "123456789012_CloudTrail_eu-west-1_20260302T0905Z_abcdefghijklmnop.json.gz"
+KEY = f"{DAY}/{NAME}"
 TEST_EVENT = {
     "Service": "Amazon S3",
     "Event": "s3:TestEvent",
@@ -85,21 +87,24 @@ def test_keys_of_s3_are_form_encoded_and_no_others(written: str, key: str) -> No
 
 
 def test_all_objects_of_a_message_are_named() -> None:
-    """A message may name several objects; those that are no log files are counted."""
+    """A message may name several objects; only those of other feeds are passed over."""
     digest = KEY.replace("CloudTrail", "CloudTrail-Digest")
 
     notice = read_message(
         json.dumps({"s3Bucket": BUCKET, "s3ObjectKey": [KEY, digest, "b.json", "c.parquet"]})
     )
 
-    assert notice == LogObjects((ObjectAt(BUCKET, KEY), ObjectAt(BUCKET, "b.json")), 2)
+    assert notice == LogObjects(
+        (ObjectAt(BUCKET, KEY), ObjectAt(BUCKET, "b.json"), ObjectAt(BUCKET, "c.parquet")),
+        ((Reason.OTHER_FEED, ObjectAt(BUCKET, digest)),),
+    )
 
 
 def test_removed_objects_are_passed_over() -> None:
     """Only the making of an object tells of records."""
     notice = read_message(json.dumps(s3_event(KEY, KEY, name="ObjectRemoved:Delete")))
 
-    assert notice == LogObjects((), 2)
+    assert notice == LogObjects((), ((Reason.NO_NEW_OBJECT, ObjectAt(BUCKET, KEY)),) * 2)
 
 
 @pytest.mark.parametrize(
@@ -178,19 +183,26 @@ def test_envelopes_have_an_end() -> None:
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        (KEY, True),
-        (f"some/prefix/{KEY}", True),
-        (KEY.replace("AWSLogs/", "o-exampleorgid/AWSLogs/o-exampleorgid/"), True),
-        ("copies/2026-03-02.ndjson", True),
-        (KEY.replace("CloudTrail/", "CloudTrail-Digest/"), False),
-        (KEY.replace("CloudTrail/", "CloudTrail-Insight/"), False),
-        (KEY.replace("CloudTrail/", "CloudTrail-Aggregated/"), False),
-        (KEY.replace("CloudTrail/", "Config/"), False),
-        (f"{DAY}/", False),
-        ("copies/2026-03-02.parquet", False),
-        ("copies/.hidden.json", False),
+        (KEY, None),
+        (f"some/prefix/{KEY}", None),
+        (KEY.replace("AWSLogs/", "o-exampleorgid/AWSLogs/o-exampleorgid/"), None),
+        ("copies/2026-03-02.ndjson", None),
+        ("firehose/stream-1-2026-03-01-11-05-00-abc", None),
+        ("firehose/stream-1-2026-03-01-11-05-00-abc.gz", None),
+        (KEY.replace("CloudTrail/", "CloudTrail-Digest/"), Reason.OTHER_FEED),
+        (KEY.replace("CloudTrail/", "CloudTrail-Insight/"), Reason.OTHER_FEED),
+        (KEY.replace("CloudTrail/", "CloudTrail-Aggregated/"), Reason.OTHER_FEED),
+        ("copies/" + NAME.replace("CloudTrail", "CloudTrail-Digest"), Reason.OTHER_FEED),
+        ("copies/" + NAME.replace("CloudTrail", "CloudTrail-Insight"), Reason.OTHER_FEED),
+        ("copies/" + NAME.replace("CloudTrail", "CloudTrail-NetworkActivity"), Reason.OTHER_FEED),
+        ("copies/" + NAME.replace("CloudTrail", "CloudTrail-Aggregated"), Reason.OTHER_FEED),
+        (KEY.replace("CloudTrail/", "Config/"), Reason.OTHER_SERVICE),
+        (f"{DAY}/", Reason.FOLDER_MARK),
+        ("copies/2026-03-02.parquet", Reason.OTHER_NAME),
+        ("copies/.hidden.json", Reason.OTHER_NAME),
+        ("copies/.hidden/a.json", Reason.OTHER_NAME),
     ],
 )
-def test_keys_of_log_files_are_told_from_others(key: str, *, expected: bool) -> None:
+def test_keys_of_log_files_are_told_from_others(key: str, expected: Reason | None) -> None:
     """Below AWSLogs only the folder CloudTrail holds log files; elsewhere the name decides."""
-    assert is_log_key(key) is expected
+    assert reason_to_leave_out(key) is expected

@@ -9,6 +9,7 @@ import pytest
 
 from amiguard_client import Client
 from amiguard_client.forward.dead_letters import FolderOfDeadLetters
+from amiguard_client.left_out import Reason
 from tests.clients.forward.cloud import BUCKET, Cloud, s3_event, sns
 from tests.clients.forward.scene import OTHER, committed, log_file, scene
 from tests.clients.live_server import Live
@@ -56,7 +57,7 @@ def test_what_aws_itself_sends_is_understood(
     queue = cloud.make_queue()
     cloud.notify(queue, way)
     cloud.put("trail of acme/a+b=%é.json.gz", log_file(OTHER))
-    cloud.put("report.parquet", b"")
+    cloud.put("AWSLogs/123456789012/Config/eu-west-1/2026/3/2/a.json.gz", b"")
 
     with scene(server.target) as here:
         here.forwarder.run(here.sqs(queue, dead_letters=FolderOfDeadLetters(tmp_path)))
@@ -67,28 +68,37 @@ def test_what_aws_itself_sends_is_understood(
     assert here.counted()["objects passed_over"] == 1
 
 
-def test_what_is_no_log_file_is_passed_over_and_deleted(
+def test_what_is_known_to_be_no_log_file_is_passed_over_and_deleted(
     cloud: Cloud, server: ScriptedServer, tmp_path: Path
 ) -> None:
-    """Digests, other objects, removals and test events are counted, and are no mistakes."""
+    """Digests, other services' objects, removals and test events are counted and told."""
     queue = cloud.make_queue()
     key = cloud.put("a.json.gz", log_file(OTHER))
     digest = "AWSLogs/123456789012/CloudTrail-Digest/eu-west-1/2026/03/02/d.json.gz"
     cloud.send(
         queue,
         s3_event(digest),
-        s3_event("report.parquet"),
+        s3_event("AWSLogs/123456789012/Config/eu-west-1/2026/3/2/a.json.gz"),
         s3_event(key, name="ObjectRemoved:Delete"),
         s3_event(key, digest),
         {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": BUCKET},
     )
 
     with scene(server.target) as here:
-        here.forwarder.run(here.sqs(queue, dead_letters=FolderOfDeadLetters(tmp_path)))
+        source = here.sqs(queue, dead_letters=FolderOfDeadLetters(tmp_path))
+        here.forwarder.run(source)
 
     assert committed(server) == [OTHER]
     assert cloud.depth(queue) == (0, 0)
     assert here.said == []
+    told = {
+        Reason.OTHER_FEED: 2,
+        Reason.OTHER_SERVICE: 1,
+        Reason.NO_NEW_OBJECT: 1,
+        Reason.TEST_EVENT: 1,
+    }
+    assert {reason: source.left_out.count(reason) for reason in told} == told
+    assert len(source.left_out.lines()) == len(told)
     assert here.counted() == {
         "objects forwarded": 1,
         "objects passed_over": 4,
