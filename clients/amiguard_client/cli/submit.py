@@ -77,10 +77,11 @@ def command(
     """Submit log files to a server and wait until everything is durable.
 
     PATH is a log file, a folder of them, s3://BUCKET/PREFIX, or - for standard input. Files are
-    JSON as CloudTrail delivers it or one record a line, plain or gzip. In folders, files named
-    .json, .jsonl or .ndjson, with or without .gz, are taken in the order of their names, and in
-    buckets in no order; CloudTrail's digest, insight, network activity and aggregated folders are
-    left out. Submitting a file again is safe.
+    JSON as CloudTrail delivers it or one record a line, plain or gzip. Folders and buckets are
+    searched for files named .json, .jsonl or .ndjson, with or without .gz, and for files without
+    an extension that begin as JSON or gzip. Other files are left out and counted, as are
+    CloudTrail's digest, insight, network activity and aggregated files, and links. A file that is
+    named itself is opened whatever its name. Submitting a file again is safe.
     """
     meant = Meant(since=since, until=until, accounts=accounts, regions=regions, state=state)
     discovery = Discovery(on_problem=say, follows_links=follows_links)

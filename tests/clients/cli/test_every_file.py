@@ -467,6 +467,24 @@ def test_lines_that_are_rejected_show_in_the_exit_code(
     assert code == exit_code, (tmp_path / "log").read_text()
 
 
+def test_a_stop_ends_a_pipe_well_whatever_was_rejected_before(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    """A forwarder that is stopped ends with 0: the exit code is of the stop, not of its days."""
+    with forwarding(
+        "stdin", target=server.target, log=tmp_path / "log", stdin=subprocess.PIPE
+    ) as process:
+        assert process.popen.stdin is not None
+        process.popen.stdin.write(b'1\n{"eventName":"GetUser","eventID":"a"}\n')
+        process.popen.stdin.flush()
+        process.wait_for_word("line 0: ")
+        code = process.stop()
+        process.popen.stdin.close()
+
+    assert code == 0, (tmp_path / "log").read_text()
+    assert "1 rejected" in (tmp_path / "log").read_text()
+
+
 def test_each_reason_has_words_of_its_own() -> None:
     """A reason is told of one thing and of several, always with an example."""
     left = LeftOut()
