@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import BinaryIO
@@ -41,9 +42,11 @@ def inflate_within(content: bytes, *, max_records: int, max_inflated_bytes: int)
         return None
     text = inflated.text
     # The exact count takes longer, which a bound that is good enough saves almost always.
-    if _HOLDS_OBJECTS.match(text):
+    if _HOLDS_OBJECTS.match(text) and b"\0" not in text:
         bound = 1 + sum(1 for _ in _BETWEEN_RECORDS.finditer(text))
         if bound <= max_records:
             return inflated
-    records = LogReader(max_record_bytes=max(len(text), 1)).read([text])
-    return None if next(islice(records, max_records, None), None) else inflated
+    reader = LogReader(max_record_bytes=max(len(text), 1))
+    if next(islice(reader.read([text]), max_records, None), None) is not None:
+        return None
+    return replace(inflated, padding_bytes=inflated.padding_bytes + reader.padding_bytes)

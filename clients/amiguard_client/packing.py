@@ -185,7 +185,7 @@ def _pack_stream(stream: BinaryIO, limits: Limits, *, name: str | None) -> Itera
             max_inflated_bytes=limits.max_inflated_bytes,
         )
         if inflated is not None:
-            padding_bytes = inflated.padding_bytes + inflated.text.count(0)
+            padding_bytes = inflated.padding_bytes
             yield Batch(name, is_last_of_input=True, log_file=content, padding_bytes=padding_bytes)
             return
     reader = LogReader(max_record_bytes=limits.max_record_bytes)

@@ -74,7 +74,8 @@ class Rejection:
 class Decoded:
     """What a batch holds.
 
-    `record_count` counts the records that were read, whether the rule needs them or not. Of those,
+    `record_count` counts the records that were read, whether the rule needs them or not, and
+    `padding_bytes` the NUL bytes around documents. Of the records,
     `failed_count` are searches and launches that AWS refused, `unidentified_count` searches and
     launches without a principal or an account, `omitted_count` searches whose parameters CloudTrail
     left out. `other_launches` are by paths that do not count, of those that were asked for: to this
@@ -92,6 +93,7 @@ class Decoded:
     other_launches: list[Launch] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     record_count: int = 0
+    padding_bytes: int = 0
     failed_count: int = 0
     unidentified_count: int = 0
     omitted_count: int = 0
@@ -263,6 +265,7 @@ class _Reader:
             if len(items) > self._max_records:
                 self._reject(text, 0, self._too_many(len(items)))
                 return
+        self.decoded.padding_bytes = reader.padding_bytes
         if damage is not None:
             items.append(damaged_gzip(damage))
         self.read_items(items)

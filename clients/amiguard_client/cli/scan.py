@@ -76,6 +76,7 @@ class Scan(Struct):
         self.record_count += decoded.record_count
         self.failed_count += decoded.failed_count
         self.unidentified_count += decoded.unidentified_count
+        self.padding_bytes += decoded.padding_bytes
 
 
 def scan_files(paths: Iterable[FoundFile], *, launch_paths: Iterable[LaunchPath]) -> Scan:
@@ -119,7 +120,7 @@ def scan_stream(
             damage=inflated.damage,
         ),
     )
-    found.padding_bytes += inflated.padding_bytes + inflated.text.count(0)
+    found.padding_bytes += inflated.padding_bytes
 
 
 def _scan_pieces(
