@@ -1,4 +1,4 @@
-"""Connections, and transactions: how they begin and end, and when they are tried again."""
+"""Transactions: how they begin and end, what they lock, and when they are tried again."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 import sqlalchemy
-from sqlalchemy import URL, BigInteger, Connection, Integer, bindparam, event, func, literal, select
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
+from amiguard_service.store.connect import POSTGRESQL, SQLITE, make_engine, parse_url
 from amiguard_service.store.errors import (
     SchemaChangedError,
     StoreConflictError,
@@ -27,22 +26,10 @@ from amiguard_service.store.errors import (
 
 T = TypeVar("T")
 
-POSTGRESQL: Final = "postgresql"
-SQLITE: Final = "sqlite"
-
 MAX_ATTEMPTS: Final = 5
 LOCK_COUNT: Final = 1_024
 """Locks that all lanes share on PostgreSQL: a transaction that takes every one of them still fits
 the lock table of a server with default settings."""
-
-_BUSY_TIMEOUT_MS: Final = 30_000
-_IDLE_SECONDS: Final = 60
-"""After so long without a statement PostgreSQL ends a transaction: a server that is frozen would
-keep its locks, and every other one from the lanes, for as long as its connection stands."""
-
-_CHECKPOINT_PAGES: Final = 4_000
-"""So many pages are written to the log, 16 MiB of them, before SQLite folds it into the database: a
-commit touches a page for each of its records, and those of the common indexes again and again."""
 
 _LANE_LOCK_CLASS: Final = 0x616D69
 _CHANGE_LOG_LOCK: Final = 0x616D6A
@@ -93,9 +80,9 @@ class Database:
 
         `check_schema` raises SchemaChangedError where the schema is not the one that is needed.
         """
-        parsed = _parse_url(url)
+        parsed = parse_url(url)
         self.backend = parsed.get_backend_name()
-        self.engine = _make_engine(parsed, pool_size)
+        self.engine = make_engine(parsed, pool_size)
         self._check_schema = check_schema
         self.writer_count = pool_size if self.backend == POSTGRESQL else 1
         self._one_writer: AbstractContextManager[Any] = nullcontext()
@@ -226,90 +213,6 @@ def _lock(connection: Connection, key: int, *, shared: bool) -> None:
 def _lock_of(account_id: str, lane: str) -> int:
     digest = blake2b(f"{account_id}\0{lane}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % LOCK_COUNT
-
-
-def _parse_url(text: str) -> URL:
-    try:
-        url = make_url(text)
-        name = url.get_backend_name()
-    except ArgumentError:
-        raise StoreError(
-            "database: got a text that is no URL, wanted sqlite:///PATH or postgresql://..."
-        ) from None
-    if name == POSTGRESQL:
-        return url.set(drivername="postgresql+psycopg")
-    if name == SQLITE:
-        return url.set(drivername="sqlite+pysqlite")
-    raise StoreError(f"database: got {name}://, wanted sqlite:///PATH or postgresql://...")
-
-
-def _make_engine(url: URL, pool_size: int) -> sqlalchemy.Engine:
-    if url.get_backend_name() == POSTGRESQL:
-        try:
-            engine = sqlalchemy.create_engine(
-                url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=30
-            )
-        except (NoSuchModuleError, ImportError):
-            raise StoreError(
-                "database: PostgreSQL needs the driver psycopg; install amiguard[postgres]"
-            ) from None
-        event.listen(engine, "connect", _configure_postgresql)
-        event.listen(engine, "checkout", _leave_to_postgresql)
-        return engine
-    if url.database in {None, "", ":memory:"}:
-        engine = sqlalchemy.create_engine(
-            url, poolclass=StaticPool, connect_args={"check_same_thread": False}
-        )
-    else:
-        engine = sqlalchemy.create_engine(url, pool_size=pool_size, max_overflow=pool_size)
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _configure_postgresql(connection: DBAPIConnection, _record: object) -> None:
-    """Keeps a transaction from outliving who works on it."""
-    cursor = connection.cursor()
-    cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
-    cursor.close()
-    connection.commit()
-
-
-def _leave_to_postgresql(connection: DBAPIConnection, _record: object, _connection: object) -> None:
-    """Lets the database say whether a transaction may write, unless we do.
-
-    After a transaction that only reads SQLAlchemy would have the next one write in any case, also
-    where the database has been set to be read alone.
-    """
-    driver_connection: Any = connection
-    if driver_connection.closed:
-        # The pool makes another one.
-        raise DisconnectionError
-    driver_connection.read_only = None
-
-
-def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:
-    """Sets a connection up to keep what it acknowledges, and hands transactions to us."""
-    # The driver would begin a transaction as it sees fit; _begin_sqlite says which kind.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "cache_size = -65536",
-        "temp_store = MEMORY",
-        f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Begins to write at once: a read that turns into a write fails whatever the timeout."""
-    options = connection.get_execution_options()
-    connection.exec_driver_sql(options.get("amiguard_begin", "BEGIN IMMEDIATE"))
 
 
 def _attempt(
