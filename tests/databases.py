@@ -34,8 +34,25 @@ class Backend:
 
     name: str
     leaves_out: Mapping[str, str] = field(default_factory=dict)
+    isolation: str | None = None
+    """What PostgreSQL takes where a transaction does not say how isolated it is."""
+
+    def __str__(self) -> str:
+        return self.name if self.isolation is None else f"{self.name}, {self.isolation}"
+
+    def set_up(self, url: str) -> str:
+        """Returns the URL of a database with this default isolation."""
+        if self.isolation is None:
+            return url
+        level = self.isolation.replace(" ", "\\ ")
+        option = {"options": f"-c default_transaction_isolation={level}"}
+        return make_url(url).update_query_dict(option).render_as_string(hide_password=False)
 
 
+ISOLATED = tuple(
+    Backend("postgresql", isolation=level) for level in ("repeatable read", "serializable")
+)
+"""PostgreSQL with the defaults that are not its own."""
 BACKENDS = (Backend("sqlite"), Backend("postgresql"))
 
 
@@ -124,7 +141,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         started.cleanup()
 
 
-@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
+@pytest.fixture(params=BACKENDS, ids=str)
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Each kind of store in turn."""
     chosen: Backend = request.param
@@ -160,7 +177,7 @@ def database_url(backend: Backend, tmp_path: Path, request: pytest.FixtureReques
     """The URL of a migrated database without data, this test's alone while it runs."""
     if backend.name == "postgresql":
         server: Postgres = request.getfixturevalue("postgres")
-        return server.clear()
+        return backend.set_up(server.clear())
     path = tmp_path / "amiguard.db"
     shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
     return f"sqlite:///{path}"

@@ -16,6 +16,13 @@ from amiguard_service.store.errors import StoreError
 POSTGRESQL: Final = "postgresql"
 SQLITE: Final = "sqlite"
 
+WRITING: Final = "READ COMMITTED"
+"""The isolation on PostgreSQL of every transaction but those that only read, migrations included.
+With a snapshot from before it waited for its lanes, a commit would miss what the other one wrote;
+so the default of the database, its role or its configuration must not decide."""
+READING: Final = "REPEATABLE READ"
+"""The isolation on PostgreSQL of transactions that only read: each sees one state."""
+
 _BUSY_TIMEOUT_MS: Final = 30_000
 _IDLE_SECONDS: Final = 60
 """After so long without a statement PostgreSQL ends a transaction: a server that is frozen would
@@ -47,7 +54,11 @@ def make_engine(url: URL, pool_size: int) -> sqlalchemy.Engine:
     if url.get_backend_name() == POSTGRESQL:
         try:
             engine = sqlalchemy.create_engine(
-                url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=30
+                url,
+                pool_size=pool_size,
+                max_overflow=pool_size,
+                pool_timeout=30,
+                isolation_level=WRITING,
             )
         except (NoSuchModuleError, ImportError):
             raise StoreError(

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
-from amiguard_service.store.connect import POSTGRESQL, SQLITE, make_engine, parse_url
+from amiguard_service.store.connect import POSTGRESQL, READING, SQLITE, make_engine, parse_url
 from amiguard_service.store.errors import (
     SchemaChangedError,
     StoreConflictError,
@@ -144,7 +144,7 @@ class Database:
         with self.engine.connect() as plain:
             if self.backend == POSTGRESQL:
                 connection = plain.execution_options(
-                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                    isolation_level=READING, postgresql_readonly=True
                 )
             else:
                 connection = plain.execution_options(amiguard_begin="BEGIN")
