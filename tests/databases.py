@@ -71,9 +71,15 @@ class Postgres:
     def relax(self) -> None:
         """Spares the server the wait for the disk."""
         with self._admin.connect() as connection:
-            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("ALTER SYSTEM SET synchronous_commit = off"))
             connection.execute(text("SELECT pg_reload_conf()"))
+
+    def add_guest(self) -> None:
+        """Makes the user `guest`, who may connect and has been given nothing else."""
+        with self._admin.connect() as connection:
+            known = text("SELECT count(*) FROM pg_roles WHERE rolname = 'guest'")
+            if not connection.execute(known).scalar_one():
+                connection.execute(text("CREATE ROLE guest LOGIN"))
 
     def make_empty(self) -> str:
         """Makes a database without tables and returns its URL."""
@@ -98,6 +104,14 @@ class Postgres:
             for name in self._made:
                 connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
         self._admin.dispose()
+
+
+def durable(url: str) -> str:
+    """Returns a URL whose sessions do wait for the disk, as a database for use has it."""
+    if url.startswith("sqlite"):
+        return url
+    option = {"options": "-c synchronous_commit=on"}
+    return make_url(url).update_query_dict(option).render_as_string(hide_password=False)
 
 
 def _shown(url: URL) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
@@ -19,10 +18,13 @@ from sqlalchemy.pool import StaticPool
 from amiguard_service.store.connect import POSTGRESQL, READING, SQLITE, make_engine, parse_url
 from amiguard_service.store.errors import (
     SchemaChangedError,
+    StatementTimeoutError,
     StoreConflictError,
     StoreError,
     StoreUnavailableError,
 )
+from amiguard_service.store.failures import advice_on, is_unavailable, reason_of
+from amiguard_service.store.links import Links
 
 T = TypeVar("T")
 
@@ -37,11 +39,11 @@ _POLICY_LOCK: Final = 0x616D6C
 _IMAGES_LOCK: Final = 0x616D6D
 _TRY_AGAIN: Final = {"40001", "40P01", "55P03", "23505"}
 """Serialization failure, deadlock, lock timeout, and a row that another transaction made first."""
-_UNAVAILABLE_CLASSES: Final = {"08", "53", "57", "58"}
-"""PostgreSQL's error classes for lost connections, lack of resources, shutdown, and I/O."""
-_READ_ONLY: Final = "25006"
-_SQLITE_UNAVAILABLE: Final = ("locked", "full", "readonly", "disk i/o", "unable to open")
+_CANCELED: Final = "57014"
+"""A statement that `statement_timeout` or an administrator ended: that is about the statement, not
+about the database, and trying it again at once would cost as much."""
 
+_ASK: Final = select(literal(1))
 _KEYS: Final = bindparam("keys", type_=ARRAY(Integer))
 _LOCK_LANES: Final = select(
     # Counted, so that there is one row to be sent and read, not one a lock.
@@ -82,7 +84,8 @@ class Database:
         """
         parsed = parse_url(url)
         self.backend = parsed.get_backend_name()
-        self.engine = make_engine(parsed, pool_size)
+        self._links = Links()
+        self.engine = make_engine(parsed, pool_size, self._links)
         self._check_schema = check_schema
         self.writer_count = pool_size if self.backend == POSTGRESQL else 1
         self._one_writer: AbstractContextManager[Any] = nullcontext()
@@ -121,6 +124,23 @@ class Database:
         """Raises SchemaChangedError where the schema is not the one that is needed."""
         with self._one_reader, naming_the_unavailable():
             self._check_schema(self.engine.execution_options(amiguard_begin="BEGIN"))
+
+    def check_answers(self) -> None:
+        """Raises StoreUnavailableError where nobody answers; waits for as long as nobody does.
+
+        Needs a connection of its own alone. A file answers at once, so nothing is asked of SQLite.
+        """
+        if self.backend == POSTGRESQL:
+            with suppress(StatementTimeoutError):
+                _attempt(lambda c: c.execute(_ASK), begin=self._begin_read)
+
+    def cut(self) -> None:
+        """Ends with an error whatever waits for PostgreSQL to answer."""
+        self._links.cut()
+
+    def abandon(self) -> None:
+        """Ends with an error whatever waits for PostgreSQL, now and from now on."""
+        self._links.close()
 
     @contextmanager
     def _noticing_migrations(self) -> Iterator[None]:
@@ -165,10 +185,11 @@ def naming_the_unavailable() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if _is_unavailable(error, getattr(error.orig, "sqlstate", None)):
-            raise StoreUnavailableError("the database is unavailable") from error
-        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise StoreError("database: got a file that is no SQLite database") from error
+        if is_unavailable(error):
+            raise StoreUnavailableError(reason_of(error)) from error
+        advice = advice_on(error)
+        if advice is not None:
+            raise StoreError(f"database: {advice}") from error
         raise
 
 
@@ -229,20 +250,9 @@ def _attempt(
             if state in _TRY_AGAIN or (error.connection_invalidated and attempt == 1):
                 last = error
                 continue
-            if _is_unavailable(error, state):
-                raise StoreUnavailableError("the database is unavailable") from error
+            if state == _CANCELED:
+                raise StatementTimeoutError(reason_of(error)) from error
+            if is_unavailable(error):
+                raise StoreUnavailableError(reason_of(error)) from error
             raise
     raise StoreConflictError(f"the transaction collided {MAX_ATTEMPTS} times") from last
-
-
-def _is_unavailable(error: DBAPIError, state: str | None) -> bool:
-    if error.connection_invalidated:
-        return True
-    if state is not None:
-        return state[:2] in _UNAVAILABLE_CLASSES or state == _READ_ONLY
-    if not isinstance(error, sqlalchemy.exc.OperationalError):
-        return False
-    # psycopg gives no SQLSTATE where the server was never reached; SQLite never gives one.
-    text = str(error.orig).lower()
-    is_sqlite = type(error.orig).__module__.startswith("sqlite3")
-    return not is_sqlite or any(sign in text for sign in _SQLITE_UNAVAILABLE)
