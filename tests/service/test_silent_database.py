@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from sqlalchemy import make_url
 
 from amiguard_service.engine import Engine
 from amiguard_service.server import Capacity
@@ -71,3 +72,19 @@ def test_server_of_a_silent_database_stops_in_time(
     assert code == 0, json.dumps(log)
     assert isinstance(refused, grpc.RpcError)
     assert "server.stopped" in [line["event"] for line in log]
+
+
+def test_server_finds_the_host_that_takes_writes(postgres: Postgres) -> None:
+    """A URL of several hosts, some of which are gone, is a database like any other."""
+    with silent_network(postgres.clear()) as (network, url):
+        database = make_url(url)
+        hosts = f"host=127.0.0.1:1&host=127.0.0.1:{network.port}"
+        several = (
+            f"postgresql:///{database.database}?{hosts}&user={database.username}"
+            "&target_session_attrs=read-write"
+        )
+        engine = Engine.open(several)
+
+        engine.ping()
+
+        engine.close()

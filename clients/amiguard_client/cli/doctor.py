@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from amiguard_client.coverage import Coverage, Diagnosis
 
 _UNHEALTHY = (
-    "The server is there and takes no calls: its database is lost, or it is about to stop. The "
-    "last line of its log with store.unavailable has the reason, as has one with server.draining."
+    "The server is there and takes no calls: its database is lost, or it is about to stop. Its log "
+    "says why: store.unavailable with the reason, or server.draining."
 )
 _LEFT_ALONE = ("STORE_UNAVAILABLE", "DRAINING")
 """Reasons of a server that can be reached and cannot answer."""
