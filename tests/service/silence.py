@@ -50,8 +50,12 @@ class SilentNetwork:
             while True:
                 client, _ = self._door.accept()
                 server = socket.socket(socket.AF_UNIX)
-                server.connect(self._target)
                 self._ends += [client, server]
+                try:
+                    server.connect(self._target)
+                except OSError:
+                    client.close()
+                    continue
                 for ends in ((client, server), (server, client)):
                     Thread(target=self._pass_on, args=ends, daemon=True).start()
 

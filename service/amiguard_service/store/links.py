@@ -55,7 +55,13 @@ class Links:
     ) -> Any:
         if self._is_closed:
             raise StoreUnavailableError(_CLOSED)
-        connection: Any = dialect.connect(*arguments, **parameters)
+        driver: Any = dialect.loaded_dbapi
+        try:
+            connection: Any = dialect.connect(*arguments, **parameters)
+        except driver.errors.ConnectionTimeout:
+            # Who takes a connection and says nothing has gone silent for the others, too.
+            self.cut()
+            raise
         with self._lock:
             self._open.add(connection)
         if self._is_closed:
