@@ -34,8 +34,25 @@ class Backend:
 
     name: str
     leaves_out: Mapping[str, str] = field(default_factory=dict)
+    isolation: str | None = None
+    """What PostgreSQL takes where a transaction does not say how isolated it is."""
+
+    def __str__(self) -> str:
+        return self.name if self.isolation is None else f"{self.name}, {self.isolation}"
+
+    def set_up(self, url: str) -> str:
+        """Returns the URL of a database with this default isolation."""
+        if self.isolation is None:
+            return url
+        level = self.isolation.replace(" ", "\\ ")
+        option = {"options": f"-c default_transaction_isolation={level}"}
+        return make_url(url).update_query_dict(option).render_as_string(hide_password=False)
 
 
+ISOLATED = tuple(
+    Backend("postgresql", isolation=level) for level in ("repeatable read", "serializable")
+)
+"""PostgreSQL with the defaults that are not its own."""
 BACKENDS = (Backend("sqlite"), Backend("postgresql"))
 
 
@@ -54,9 +71,15 @@ class Postgres:
     def relax(self) -> None:
         """Spares the server the wait for the disk."""
         with self._admin.connect() as connection:
-            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("ALTER SYSTEM SET synchronous_commit = off"))
             connection.execute(text("SELECT pg_reload_conf()"))
+
+    def add_guest(self) -> None:
+        """Makes the user `guest`, who may connect and has been given nothing else."""
+        with self._admin.connect() as connection:
+            known = text("SELECT count(*) FROM pg_roles WHERE rolname = 'guest'")
+            if not connection.execute(known).scalar_one():
+                connection.execute(text("CREATE ROLE guest LOGIN"))
 
     def make_empty(self) -> str:
         """Makes a database without tables and returns its URL."""
@@ -81,6 +104,14 @@ class Postgres:
             for name in self._made:
                 connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
         self._admin.dispose()
+
+
+def durable(url: str) -> str:
+    """Returns a URL whose sessions do wait for the disk, as a database for use has it."""
+    if url.startswith("sqlite"):
+        return url
+    option = {"options": "-c synchronous_commit=on"}
+    return make_url(url).update_query_dict(option).render_as_string(hide_password=False)
 
 
 def _shown(url: URL) -> str:
@@ -124,7 +155,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         started.cleanup()
 
 
-@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
+@pytest.fixture(params=BACKENDS, ids=str)
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Each kind of store in turn."""
     chosen: Backend = request.param
@@ -160,7 +191,7 @@ def database_url(backend: Backend, tmp_path: Path, request: pytest.FixtureReques
     """The URL of a migrated database without data, this test's alone while it runs."""
     if backend.name == "postgresql":
         server: Postgres = request.getfixturevalue("postgres")
-        return server.clear()
+        return backend.set_up(server.clear())
     path = tmp_path / "amiguard.db"
     shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
     return f"sqlite:///{path}"

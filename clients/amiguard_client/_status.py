@@ -84,6 +84,8 @@ def _sentence(
     details: _Details,
 ) -> str:
     """Returns what a person should read: the server's text, with what it leaves out."""
+    if kind is errors.UnreachableError and details.reason is not None:
+        return f"{target} takes no calls: {text}"
     if kind is errors.UnreachableError:
         return f"{target} cannot be reached: {text}"
     if kind is errors.ServerFaultError:

@@ -11,13 +11,22 @@ import structlog
 from grpc_health.v1 import health, health_pb2
 
 from amiguard_service import logs
-from amiguard_service.store.errors import SchemaChangedError, StoreError
+from amiguard_service.store.errors import SchemaChangedError, StoreError, StoreUnavailableError
 
 OVERALL: Final = ""
 """The name under which the health protocol asks about the server as a whole."""
 
 PROBE_INTERVAL: Final = timedelta(seconds=1)
 """Between two attempts to reach a lost database: small against what a failover takes."""
+
+
+ANSWER_DEADLINE: Final = timedelta(seconds=5)
+"""A database that says nothing for so long is lost: one that is at work says something to a
+connection of its own in milliseconds, however long the statements of others take."""
+
+_LOOKS: Final = 5
+"""Times that an answer is looked for within the deadline. A process that was frozen for minutes
+finds at the next look that its time is over, and the answer a moment later: it is one look."""
 
 
 class Availability:
@@ -31,27 +40,39 @@ class Availability:
         services: Iterable[str],
         *,
         probe: Callable[[], Awaitable[None]],
+        watch: Callable[[], Awaitable[None]],
+        on_silence: Callable[[], None],
         probe_interval: timedelta = PROBE_INTERVAL,
+        deadline: timedelta = ANSWER_DEADLINE,
     ) -> None:
-        """Takes the names of the services and a probe, which raises StoreError in vain."""
+        """Takes the names of the services, and how to ask for the database.
+
+        `watch` asks while it is there, `probe` once it is lost; both raise StoreError in vain.
+        `on_silence` has them raise it where nothing has come within the deadline.
+        """
         self.servicer = health.aio.HealthServicer()
         self._services = (OVERALL, *services)
         self._probe = probe
-        self._probe_interval = probe_interval
+        self._watch = watch
+        self._on_silence = on_silence
+        self._interval = probe_interval.total_seconds()
+        self._deadline = deadline
         self._is_serving = False
         self._is_draining = False
         self._teller: asyncio.Task[None] | None = None
         self._prober: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
 
     def start(self) -> None:
-        """Says SERVING."""
+        """Says SERVING, and begins to watch the database."""
         self._tell(is_serving=True)
+        self._watcher = asyncio.create_task(self._watch_store())
 
-    def lose_store(self) -> None:
+    def lose_store(self, error: StoreUnavailableError) -> None:
         """Says NOT_SERVING, until the probe reaches the database again."""
         if self._prober is None and not self._is_draining:
-            self._log.error(logs.STORE_UNAVAILABLE)
+            self._log.error(logs.STORE_UNAVAILABLE, reason=error.reason)
             self._prober = asyncio.create_task(self._await_store())
             self._tell(is_serving=False)
 
@@ -62,23 +83,60 @@ class Availability:
 
     async def close(self) -> None:
         """Ends the tasks that probe and tell."""
-        tasks = [task for task in (self._prober, self._teller) if task is not None]
+        tasks = [t for t in (self._watcher, self._prober, self._teller) if t is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _watch_store(self) -> None:
+        """Asks the database all the time, also while the server drains: who waits is let go."""
+        while True:
+            await asyncio.sleep(self._interval)
+            if self._prober is None:
+                try:
+                    await self._ask(self._watch)
+                except StoreUnavailableError as error:
+                    self.lose_store(error)
+                except StoreError:
+                    pass  # It has answered.
+                except Exception as error:  # noqa: BLE001 - nobody else would learn of it
+                    self._log.error(logs.TASK_FAILED, task="watch", exc_info=error)
+
+    async def _ask(self, ask: Callable[[], Awaitable[None]]) -> None:
+        """Asks, and has whatever waits for the database give up where nothing comes."""
+        asking = asyncio.ensure_future(ask())
+        try:
+            while not await self._is_done(asking):
+                seconds = self._deadline.total_seconds()
+                self.lose_store(StoreUnavailableError(f"no answer for {seconds:g} seconds"))
+                self._on_silence()
+        finally:
+            asking.cancel()
+        await asking
+
+    async def _is_done(self, asking: asyncio.Future[None]) -> bool:
+        for _ in range(_LOOKS):
+            done, _ = await asyncio.wait({asking}, timeout=self._deadline.total_seconds() / _LOOKS)
+            if done:
+                return True
+        return False
+
     async def _await_store(self) -> None:
         said = ""
         while True:
-            await asyncio.sleep(self._probe_interval.total_seconds())
+            await asyncio.sleep(self._interval)
             try:
-                await self._probe()
+                await self._ask(self._probe)
             except SchemaChangedError as error:
                 if str(error) != said:
                     said = str(error)
                     self._log.error(logs.SCHEMA_CHANGED, error=said)
             except StoreError:
                 pass
+            except Exception as error:  # noqa: BLE001 - the probe must not end, whatever it meets
+                if str(error) != said:
+                    said = str(error)
+                    self._log.error(logs.TASK_FAILED, task="probe", exc_info=error)
             else:
                 break
         self._prober = None

@@ -71,7 +71,11 @@ class Committer:
     """
 
     def __init__(
-        self, store: Store, executor: Executor, *, on_store_lost: Callable[[], None]
+        self,
+        store: Store,
+        executor: Executor,
+        *,
+        on_store_lost: Callable[[StoreUnavailableError], None],
     ) -> None:
         """Takes an executor with at least as many threads as the store has writers."""
         self._store = store
@@ -171,7 +175,7 @@ class Committer:
         try:
             outcomes = await loop.run_in_executor(self._executor, self._store.commit, batches)
         except StoreUnavailableError as error:
-            self._on_store_lost()
+            self._on_store_lost(error)
             _fail(group, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the waiting callers' answer
             if len(group) == 1:

@@ -24,6 +24,7 @@ _FOREIGN_VARIABLES: Final = re.compile(
     # What Kubernetes and Docker set in each container for a service called amiguard-something.
     r"|AMIGUARD_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?)"
 )
+_DEFAULT: Final = "the default"
 _BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
 
 
@@ -69,7 +70,7 @@ def load(
     Raises ConfigError for a wrong value and an unknown name.
     """
     values: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
-    sources = dict.fromkeys(values, "the default")
+    sources = dict.fromkeys(values, _DEFAULT)
     for name, value in _read_file(file).items():
         _put(values, sources, name, value, source=f"the file {file}")
     for name, value in _read_environment(environment).items():
@@ -77,6 +78,12 @@ def load(
     for name, value in flags.items():
         _put(values, sources, name, value, source=f"the flag --{name.replace('_', '-')}")
     return Effective(Settings(**values), MappingProxyType(sources))
+
+
+def check_database(effective: Effective) -> None:
+    """Raises ConfigError for a database that an ephemeral server would not use."""
+    if effective.settings.ephemeral and effective.sources["database"] != _DEFAULT:
+        raise effective.error("database", expected="nothing, because ephemeral is set")
 
 
 def check_security(effective: Effective) -> None:

@@ -15,6 +15,7 @@ from amiguard_service.coverage import RegionCoverage, SourceCoverage
 from amiguard_service.diagnosis import (
     Diagnosis,
     are_silent,
+    diagnose_durability,
     diagnose_region,
     diagnose_sinks,
     diagnose_sources,
@@ -22,6 +23,7 @@ from amiguard_service.diagnosis import (
 from amiguard_service.intake import Batch
 from amiguard_service.policies import Policies
 from amiguard_service.store import coverage as store
+from amiguard_service.store.durability import fetch_gaps
 from amiguard_service.store.engines import Database
 from amiguard_service.store.errors import StoreError
 from amiguard_service.store.sinks import fetch_progress
@@ -127,6 +129,7 @@ class CoverageBook:
         if query.is_of_all:
             sinks = fetch_progress(connection)
             diagnoses = [
+                *diagnose_durability(fetch_gaps(connection)),
                 *diagnose_sources(sources, now=now, knows_places=bool(found)),
                 *diagnoses,
                 *diagnose_sinks(sinks, now=now),

@@ -22,7 +22,7 @@ from amiguard_service import logs
 from amiguard_service.delivery import Claim, Event, Outcome, Send, Sender, event_of
 from amiguard_service.engine import Engine
 from amiguard_service.sinks import Sink
-from amiguard_service.store.errors import StoreError
+from amiguard_service.store.errors import StatementTimeoutError, StoreError
 from amiguard_service.store_calls import StoreCalls
 
 POLL_INTERVAL: Final = timedelta(milliseconds=500)
@@ -159,6 +159,9 @@ class Deliverer:
     async def _take_turn_or_wait(self, sink: Sink) -> timedelta:
         try:
             return await self.take_turn(sink)
+        except StatementTimeoutError as error:
+            self._log.warning(logs.TASK_TIMED_OUT, task=f"sink {sink.sink_id}", reason=str(error))
+            return POLL_INTERVAL
         except StoreError:
             return POLL_INTERVAL
         except Exception as error:  # noqa: BLE001 - nobody else would learn of it

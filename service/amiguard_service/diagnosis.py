@@ -66,6 +66,7 @@ class Code(StrEnum):
     SLOW_DELIVERY = "SLOW_DELIVERY"
     SINK_FAILING = "SINK_FAILING"
     DEAD_LETTERS = "DEAD_LETTERS"
+    NOT_DURABLE = "NOT_DURABLE"
 
 
 class Severity(StrEnum):
@@ -126,6 +127,18 @@ def diagnose_sinks(sinks: Iterable[SinkProgress], *, now: datetime) -> tuple[Dia
     """Returns what is wrong with where findings are delivered to."""
     found = [(_diagnose_lag(sink, now=now), _diagnose_dead_letters(sink)) for sink in sinks]
     return _known(diagnosis for of_sink in found for diagnosis in of_sink)
+
+
+def diagnose_durability(gaps: Sequence[str]) -> tuple[Diagnosis, ...]:
+    """Returns what is wrong with settings of the database, each as NAME = VALUE."""
+    if not gaps:
+        return ()
+    message = (
+        f"The database may lose what was acknowledged when it or its machine fails, because of "
+        f"{', '.join(gaps)}: forwarders do not send again what was acknowledged. Set it back, "
+        "see docs/operating.md."
+    )
+    return (Diagnosis(Code.NOT_DURABLE, Severity.WARNING, message),)
 
 
 def diagnose_region(

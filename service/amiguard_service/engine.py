@@ -28,6 +28,7 @@ from amiguard_service.store import changes as change_store
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store.changes import ChangePage
+from amiguard_service.store.durability import fetch_gaps
 from amiguard_service.store.engines import Database, naming_the_unavailable
 from amiguard_service.store.errors import SchemaChangedError, StoreError
 from amiguard_service.store.history import fetch_history
@@ -118,6 +119,25 @@ class Engine:
         now = self._clock()
         self._database.write(lambda c: store_probe(c, now=now))
         self._database.write(delete_probe)
+
+    def check_answers(self) -> None:
+        """Raises StoreUnavailableError where a database across a network does not answer.
+
+        Cheaper than `ping`, for all the time; waits for as long as nobody answers.
+        """
+        self._database.check_answers()
+
+    def cut(self) -> None:
+        """Ends with an error what waits for a database across a network; the next call connects."""
+        self._database.cut()
+
+    def abandon(self) -> None:
+        """Ends with an error what waits for a database across a network, and whatever will."""
+        self._database.abandon()
+
+    def durability_gaps(self) -> tuple[str, ...]:
+        """Returns the settings of the database that let it lose what was acknowledged."""
+        return self._database.read(fetch_gaps)
 
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Makes batches durable, with every finding they cause, in one transaction.

@@ -28,6 +28,7 @@ from amiguard_service.ordering import OrderSyntaxError
 from amiguard_service.store.changes import CursorAheadError, CursorExpiredError
 from amiguard_service.store.errors import (
     SchemaChangedError,
+    StatementTimeoutError,
     StoreConflictError,
     StoreUnavailableError,
 )
@@ -289,6 +290,16 @@ def _store_conflict(_error: StoreConflictError) -> Answer:
     )
 
 
+def _statement_timeout(_error: StatementTimeoutError) -> Answer:
+    return Answer(
+        StatusCode.RESOURCE_EXHAUSTED,
+        reasons.ERROR_REASON_STATEMENT_TIMEOUT,
+        "the database ended the call, which took longer than its statement_timeout allows; nothing "
+        "was done, ask for less or try again later",
+        details=(_retry_info(_STORE_RETRY),),
+    )
+
+
 def _not_offered(_error: NotImplementedError) -> Answer:
     return Answer(
         StatusCode.UNIMPLEMENTED,
@@ -315,6 +326,7 @@ _TABLE: Final[Mapping[type, Callable[[Any], Answer]]] = MappingProxyType(
         PolicyError: _policy_invalid,
         SchemaChangedError: _schema_changed,
         StateTransitionError: _state_transition,
+        StatementTimeoutError: _statement_timeout,
         StoreConflictError: _store_conflict,
         StoreUnavailableError: _store_unavailable,
         refusals.DrainingError: _draining,

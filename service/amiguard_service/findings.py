@@ -36,6 +36,7 @@ from amiguard_service.limits import Limits
 from amiguard_service.ordering import OrderKey, parse_order_by
 from amiguard_service.paging import fill_page, read_page_size
 from amiguard_service.refusals import ResourceNotFoundError
+from amiguard_service.store.errors import StoreUnavailableError
 from amiguard_service.store.listing import position_of
 from amiguard_service.store.schema import from_micros, to_micros
 from amiguard_service.store_calls import StoreCalls
@@ -92,7 +93,7 @@ class FindingService(FindingServiceServicer):
         tokens: PageTokens,
         limits: Limits,
         drain: Drain,
-        on_store_lost: Callable[[], None],
+        on_store_lost: Callable[[StoreUnavailableError], None],
         pace: Pace | None = None,
     ) -> None:
         self._reader: FindingReader = keeper

@@ -16,12 +16,19 @@ import structlog
 
 from amiguard_migrations import SchemaError, current, head, upgrade
 from amiguard_service import allocator, logs
-from amiguard_service.config import CONFIG_VARIABLE, PREFIX, ConfigError, Effective, load
+from amiguard_service.config import (
+    CONFIG_VARIABLE,
+    PREFIX,
+    ConfigError,
+    Effective,
+    check_database,
+    load,
+)
 from amiguard_service.engine import Engine
 from amiguard_service.retention import Retention, SweepLimits
 from amiguard_service.senders import make_sinks
 from amiguard_service.server import Capacity, Listener, ListenError, Server
-from amiguard_service.settings import SETTINGS, Address, hide_password
+from amiguard_service.settings import SETTINGS, Address, Settings, hide_password
 from amiguard_service.sinks import Sink
 from amiguard_service.store.engines import Database, naming_the_unavailable
 from amiguard_service.store.errors import StoreError
@@ -31,8 +38,10 @@ EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_SCHEMA: Final = 3
 
-_OVERTIME_SECONDS: Final = 5
-"""What is granted beyond the grace period to a stop that cannot be finished."""
+_OVERTIME_SECONDS: Final = 1
+"""What a stop gets beyond the grace period before nobody waits for the database any more."""
+_LAST_SECONDS: Final = 6
+"""What it gets then: a connection that is being made gives up after five seconds."""
 
 _EPILOG: Final = f"""\
 Each setting can be given in a TOML file under its name with underscores, in the environment as
@@ -130,11 +139,12 @@ def _migrate(effective: Effective) -> None:
 
 
 def _serve(effective: Effective) -> None:
+    check_database(effective)
     listener = make_listener(effective)
     sinks = make_sinks(effective, os.environ)
     allocator.tune()
     settings = effective.settings
-    engine = Engine.open(settings.database, pool_size=settings.database_connections)
+    engine = Engine.open(settings.database_url, pool_size=settings.database_connections)
     try:
         asyncio.run(_serve_until_signalled(engine, listener, sinks, effective))
     finally:
@@ -172,20 +182,24 @@ async def _serve_until_signalled(
         log.info(
             logs.SERVER_LISTENING,
             address=str(address),
-            database=hide_password(settings.database),
+            database=_shown_database(settings),
             insecure=settings.insecure,
             version=version("amiguard"),
         )
         signal_name = await stop
         log.info(logs.SERVER_DRAINING, signal=signal_name, grace_seconds=settings.grace_seconds)
-        # A commit that waits for a database which does not answer ends with the process alone.
-        # It is in a thread, which nothing can end; and nobody has been told that it succeeded.
-        signal.alarm(settings.grace_seconds + _OVERTIME_SECONDS)
+        _limit_stop(engine, settings.grace_seconds)
         await server.stop(settings.grace_seconds)
     finally:
         if settings.ready_file is not None:
             settings.ready_file.unlink(missing_ok=True)
     log.info(logs.SERVER_STOPPED)
+
+
+def _shown_database(settings: Settings) -> str:
+    if settings.ephemeral:
+        return "in memory, lost at the end"
+    return hide_password(settings.database)
 
 
 def _catch_signals() -> asyncio.Future[str]:
@@ -203,6 +217,27 @@ def _catch_signals() -> asyncio.Future[str]:
     for number in asked_to_stop:
         loop.add_signal_handler(number, receive, number)
     return received
+
+
+def _limit_stop(engine: Engine, grace_seconds: int) -> None:
+    """Ends a stop in time, whatever it waits for.
+
+    A commit that waits for a database which does not answer is in a thread, which nothing can end.
+    First PostgreSQL is waited for no more, and the stop goes to its end: nobody has been told that
+    such a commit succeeded. What waits for anything else ends with the process.
+    """
+
+    def give_up_waiting(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(_LAST_SECONDS)
+        engine.abandon()
+
+    def give_up(_number: int, _frame: object) -> None:
+        structlog.get_logger().error(logs.STOP_FAILED)
+        os._exit(EXIT_FAILURE)
+
+    signal.signal(signal.SIGALRM, give_up_waiting)
+    signal.alarm(grace_seconds + _OVERTIME_SECONDS)
 
 
 def _write_ready_file(path: Path, address: Address) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import grpc
+import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 from grpc_reflection.v1alpha._async import ReflectionServicer
@@ -18,7 +19,8 @@ from amiguard.v1.finding_service_pb2_grpc import add_FindingServiceServicer_to_s
 from amiguard.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
 from amiguard.v1.sink_service_pb2_grpc import add_SinkServiceServicer_to_server
 from amiguard.v1.tuning_service_pb2_grpc import add_TuningServiceServicer_to_server
-from amiguard_service.availability import PROBE_INTERVAL, Availability
+from amiguard_service import logs
+from amiguard_service.availability import ANSWER_DEADLINE, PROBE_INTERVAL, Availability
 from amiguard_service.committer import Committer
 from amiguard_service.deliverer import Deliverer
 from amiguard_service.drain import Drain
@@ -72,6 +74,7 @@ class Capacity:
     unpack_worker_count: int = 2
     reader_count: int = 4
     probe_interval: timedelta = PROBE_INTERVAL
+    answer_deadline: timedelta = ANSWER_DEADLINE
     pace: Pace = field(default_factory=Pace)
     sweep_limits: SweepLimits = field(default_factory=SweepLimits)
 
@@ -92,6 +95,7 @@ class Server:
         sinks: Sequence[Sink] = (),
     ) -> None:
         capacity = capacity or Capacity()
+        self._log = structlog.get_logger()
         self._engine = engine
         self._listener = listener
         self._limits = capacity.limits
@@ -100,8 +104,15 @@ class Server:
         self._executor = ThreadPoolExecutor(
             engine.writer_count + capacity.reader_count, thread_name_prefix="store"
         )
+        # A thread of its own, so that the probe does not wait for those that wait.
+        self._prober = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._availability = Availability(
-            SERVICE_ROLES, probe=self._ping, probe_interval=capacity.probe_interval
+            SERVICE_ROLES,
+            probe=lambda: self._in_prober(engine.ping),
+            watch=lambda: self._in_prober(engine.check_answers),
+            on_silence=engine.cut,
+            probe_interval=capacity.probe_interval,
+            deadline=capacity.answer_deadline,
         )
         self._pool = UnpackPool(capacity.unpack_worker_count)
         self._unpacker = Unpacker(
@@ -136,6 +147,9 @@ class Server:
         keys = await self._in_executor(self._engine.page_token_keys)
         # What the first records are unpacked by must be in force, not what is so from the start.
         await self._in_executor(self._engine.refresh_policy)
+        gaps = await self._in_executor(self._engine.durability_gaps)
+        if gaps:
+            self._log.warning(logs.STORE_NOT_DURABLE, settings=list(gaps))
         self._add_services(PageTokens(tuple(keys)))
         port = self._bind()
         await self._deliverer.open()
@@ -170,6 +184,7 @@ class Server:
         await self._deliverer.close(timedelta(seconds=max(end - loop.time(), 0)))
         await self._availability.close()
         await self._pool.close()
+        self._prober.shutdown(wait=False, cancel_futures=True)
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _add_services(self, tokens: PageTokens) -> None:
@@ -227,8 +242,8 @@ class Server:
                 "expected an address that is free"
             ) from None
 
-    async def _ping(self) -> None:
-        await self._in_executor(self._engine.ping)
+    async def _in_prober(self, work: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._prober, work)
 
     async def _in_executor(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from amiguard_service.retention import Retention
+from amiguard_service.store.connect import IN_MEMORY, is_in_memory, parse_url
+from amiguard_service.store.errors import DatabaseUrlError
 
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 _PASSWORD: Final = re.compile(r"(://[^:/?#]*):.*@")
@@ -49,6 +51,7 @@ class Settings:
 
     listen: Address
     database: str
+    ephemeral: bool
     database_connections: int
     insecure: bool
     tls_certificate: Path | None
@@ -65,6 +68,11 @@ class Settings:
     retention_coverage: timedelta
     log_level: str
     log_format: str
+
+    @property
+    def database_url(self) -> str:
+        """The URL of what the server works on."""
+        return IN_MEMORY if self.ephemeral else self.database
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +110,14 @@ def _read_address(value: Any) -> Address:
 
 
 def _read_database(value: Any) -> str:
-    scheme, separator, _ = str(value).partition("://")
-    if not separator or scheme.partition("+")[0] not in {"sqlite", "postgresql"}:
-        raise ValueError("sqlite:///PATH or postgresql://USER@HOST/NAME")
-    return str(value)
+    text = str(value)
+    try:
+        url = parse_url(text)
+    except DatabaseUrlError as error:
+        raise ValueError(error.wanted) from None
+    if is_in_memory(url):
+        raise ValueError("a path after sqlite:///, or --ephemeral in place of a database")
+    return text
 
 
 def _read_switch(value: Any) -> bool:
@@ -180,6 +192,12 @@ SETTINGS: Final = (
         _read_database,
         "URL of the database: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME",
         show=hide_password,
+    ),
+    Setting(
+        "ephemeral",
+        default=False,
+        read=_read_switch,
+        help="keep everything in memory, and lose it at the end; for trials, without a database",
     ),
     Setting(
         "database_connections",

@@ -15,7 +15,9 @@ T = TypeVar("T")
 class StoreCalls:
     """Runs what calls the store in the store's executor."""
 
-    def __init__(self, executor: Executor, *, on_store_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, executor: Executor, *, on_store_lost: Callable[[StoreUnavailableError], None]
+    ) -> None:
         self._executor = executor
         self._on_store_lost = on_store_lost
 
@@ -23,6 +25,6 @@ class StoreCalls:
         """Returns what `work` gives, or raises what it raises."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except StoreUnavailableError:
-            self._on_store_lost()
+        except StoreUnavailableError as error:
+            self._on_store_lost(error)
             raise

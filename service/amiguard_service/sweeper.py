@@ -14,7 +14,7 @@ import structlog
 
 from amiguard_service import logs
 from amiguard_service.retention import SweepLimits, SweepReport
-from amiguard_service.store.errors import StoreError
+from amiguard_service.store.errors import StatementTimeoutError, StoreError
 
 T = TypeVar("T")
 
@@ -90,6 +90,9 @@ class Sweeper:
         async with self._working:
             try:
                 return await step()
+            except StatementTimeoutError as error:
+                self._log.warning(logs.TASK_TIMED_OUT, task="sweeper", reason=str(error))
+                return None
             except StoreError:
                 return None
             except Exception as error:  # noqa: BLE001 - nobody else would learn of it

@@ -16,7 +16,7 @@ import structlog
 
 from amiguard_service import logs
 from amiguard_service.engine import Engine
-from amiguard_service.store.errors import StoreError
+from amiguard_service.store.errors import StatementTimeoutError, StoreError
 from amiguard_service.store_calls import StoreCalls
 
 POLL_INTERVAL: Final = timedelta(milliseconds=500)
@@ -88,6 +88,9 @@ class Tuner:
     async def _attempt(self) -> timedelta:
         try:
             return await self.take_turn()
+        except StatementTimeoutError as error:
+            self._log.warning(logs.TASK_TIMED_OUT, task="tuner", reason=str(error))
+            return POLL_INTERVAL
         except StoreError:
             return POLL_INTERVAL
         except Exception as error:  # noqa: BLE001 - nobody else would learn of it

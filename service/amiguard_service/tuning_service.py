@@ -23,6 +23,7 @@ from amiguard_service.listing import Listing
 from amiguard_service.preview_requests import read_max_examples, read_proposal
 from amiguard_service.refusals import FieldInvalidError, ResourceNotFoundError
 from amiguard_service.request_fields import fields_of
+from amiguard_service.store.errors import StoreUnavailableError
 from amiguard_service.store.schema import to_micros
 from amiguard_service.store_calls import StoreCalls
 from amiguard_service.tokens import PageTokens
@@ -54,7 +55,7 @@ class TuningService(TuningServiceServicer):
         *,
         tokens: PageTokens,
         limits: Limits,
-        on_store_lost: Callable[[], None],
+        on_store_lost: Callable[[StoreUnavailableError], None],
     ) -> None:
         self._engine = engine
         self._tokens = tokens

@@ -28,7 +28,7 @@ from amiguard_service.commit import _waiting_row
 from amiguard_service.committer import MAX_GROUP_ITEMS
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.intake import Intake
-from amiguard_service.store.engines import _configure_sqlite
+from amiguard_service.store.connect import configure_sqlite
 from amiguard_service.store.pending import _stored
 from amiguard_service.store.schema import to_micros, waiting_records
 from tests.bench.databases import BACKENDS, MakeUrl, databases
@@ -128,7 +128,7 @@ def _inserter(url: str) -> Callable[[list[Row]], None]:
 
 def _sqlite_inserter(path: str, statement: str) -> Callable[[list[Row]], None]:
     connection = sqlite3.connect(path)
-    _configure_sqlite(cast("DBAPIConnection", connection), None)
+    configure_sqlite(cast("DBAPIConnection", connection), None)
 
     def insert(rows: list[Row]) -> None:
         connection.execute("BEGIN IMMEDIATE")

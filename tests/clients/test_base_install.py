@@ -86,6 +86,9 @@ def test_base_install_works_on(protobuf: str, wheel: Path, live: Live, tmp_path:
     installed = json.loads(run(UV, "pip", "list", "--python", python, "--format", "json"))
 
     told = json.loads(run(python, "-c", PROGRAM, live.target))
+    server = subprocess.run(
+        [python.with_name("amiguard-server"), "serve"], check=False, capture_output=True, text=True
+    )
     listed = run("env", f"AMIGUARD_SERVER={live.target}", python, EXAMPLE)
 
     assert NEEDED <= {package["name"] for package in installed} <= NEEDED | BROUGHT_ALONG
@@ -94,6 +97,8 @@ def test_base_install_works_on(protobuf: str, wheel: Path, live: Live, tmp_path:
     assert told["cursor"]
     assert told["findings"] == [name]
     assert [event["finding_info"]["uid"] for event in told["events"]] == [name]
+    assert (server.returncode, server.stdout, server.stderr.count("\n")) == (1, "", 1)
+    assert "pip install 'amiguard[server]'" in server.stderr
     assert listed == f"{name} 85 ubuntu/images/*\n"
     assert set(told["imported"]) <= set(told["described"])
     contract = {path.name for path in (ROOT / "proto/amiguard/v1").glob("*.proto")}

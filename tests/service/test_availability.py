@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import pytest
 from grpc_health.v1 import health_pb2
 from structlog.testing import capture_logs
 
 from amiguard_service import logs
 from amiguard_service.availability import Availability
-from amiguard_service.store.errors import SchemaChangedError, StoreError, StoreUnavailableError
+from amiguard_service.store.errors import SchemaChangedError, StoreUnavailableError
 from tests.service.waiting import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+GONE = StoreUnavailableError("nobody listens")
 
 
 class Watcher:
@@ -37,31 +39,57 @@ class Watcher:
 
 
 class Database:
-    """A database that is back after so many attempts to reach it."""
+    """A database that is back after so many attempts to reach it.
 
-    def __init__(self, *, fails: int, error: StoreError | None = None) -> None:
+    Meanwhile it raises an error, or says nothing until it is cut off.
+    """
+
+    def __init__(self, *, fails: int, error: Exception | None = GONE) -> None:
         self.fails = fails
-        self.error = error or StoreUnavailableError("gone")
+        self.error = error
         self.attempts = 0
+        self.watched = 0
+        self.answers = True
+        self._cut = asyncio.Event()
+
+    async def watch(self) -> None:
+        """Says nothing once `answers` is False."""
+        self.watched += 1
+        if not self.answers:
+            await self._cut.wait()
+            raise GONE
+
+    def cut(self) -> None:
+        """Ends the wait of whoever asks."""
+        self._cut.set()
 
     async def ping(self) -> None:
         """Raises the error in vain."""
         self.attempts += 1
         if self.attempts <= self.fails:
-            raise self.error
+            if self.error is None:
+                self._cut.clear()
+                await self._cut.wait()
+            raise self.error or GONE
+        self.answers = True
 
 
 def run(
     act: Callable[[Availability, Database], Awaitable[list[int]]],
     *,
     fails: int = 0,
-    error: StoreError | None = None,
+    error: Exception | None = GONE,
 ) -> tuple[list[int], Database]:
     """Returns what `act` hears, and the database."""
 
     async def serve() -> list[int]:
         availability = Availability(
-            ["amiguard.v1.A"], probe=database.ping, probe_interval=timedelta(0)
+            ["amiguard.v1.A"],
+            probe=database.ping,
+            watch=database.watch,
+            on_silence=database.cut,
+            probe_interval=timedelta(0),
+            deadline=timedelta(milliseconds=50),
         )
         availability.start()
         try:
@@ -77,7 +105,7 @@ async def lose(availability: Availability, _database: Database) -> list[int]:
     """Loses the database; returns what a watcher hears until it is back."""
     watcher = Watcher(availability, "amiguard.v1.A")
     before = await watcher.told()
-    availability.lose_store()
+    availability.lose_store(GONE)
     return [before, await watcher.told(), await watcher.told()]
 
 
@@ -87,6 +115,50 @@ def test_a_lost_database_is_told_and_so_is_its_return() -> None:
 
     assert heard == [SERVING, NOT_SERVING, SERVING]
     assert database.attempts == 4
+
+
+def test_the_log_says_why_the_database_is_lost() -> None:
+    """An operator learns whether it is the disk, the network or a password."""
+    with capture_logs() as entries:
+        run(lose, fails=1)
+
+    reasons = [e["reason"] for e in entries if e["event"] == logs.STORE_UNAVAILABLE]
+    assert reasons == ["nobody listens"]
+
+
+@pytest.mark.parametrize("error", [GONE, None, RuntimeError("a bug")], ids=str)
+def test_a_silent_database_is_lost(error: Exception | None) -> None:
+    """One that answers nobody and closes nothing is told of, whether or not anybody calls."""
+
+    async def act(availability: Availability, database: Database) -> list[int]:
+        watcher = Watcher(availability)
+        heard = [await watcher.told()]
+        await until(lambda: database.watched)
+        database.answers = False
+        return [*heard, await watcher.told(), await watcher.told()]
+
+    with capture_logs() as entries:
+        heard, database = run(act, fails=2, error=error)
+
+    reasons = [e["reason"] for e in entries if e["event"] == logs.STORE_UNAVAILABLE]
+    assert heard == [SERVING, NOT_SERVING, SERVING]
+    assert reasons == ["no answer for 0.05 seconds"]
+    assert database.attempts == 3
+
+
+def test_a_silent_database_is_cut_off_also_from_a_server_that_drains() -> None:
+    """Calls that wait for it get an answer, and the drain goes to its end."""
+
+    async def act(availability: Availability, database: Database) -> list[int]:
+        availability.drain()
+        database.answers = False
+        await database._cut.wait()
+        return []
+
+    heard, database = run(act)
+
+    assert heard == []
+    assert database.attempts == 0
 
 
 def test_the_log_says_once_why_a_migrated_database_stays_lost() -> None:
@@ -106,7 +178,7 @@ def test_a_database_that_is_lost_twice_is_probed_once() -> None:
         watcher = Watcher(availability)
         await watcher.told()
         for _ in range(10):
-            availability.lose_store()
+            availability.lose_store(GONE)
         return [await watcher.told(), await watcher.told()]
 
     heard, database = run(act, fails=1)
@@ -121,7 +193,7 @@ def test_a_draining_server_never_serves_again() -> None:
     async def act(availability: Availability, database: Database) -> list[int]:
         watcher = Watcher(availability)
         heard = [await watcher.told()]
-        availability.lose_store()
+        availability.lose_store(GONE)
         heard.append(await watcher.told())
         availability.drain()
         await until(lambda: database.attempts > database.fails)
@@ -144,7 +216,7 @@ def test_a_watcher_that_does_not_read_holds_nobody_up() -> None:
     async def act(availability: Availability, database: Database) -> list[int]:
         watcher = Stuck(availability)
         heard = [await watcher.told()]
-        availability.lose_store()
+        availability.lose_store(GONE)
         await until(lambda: database.attempts)
         return heard
 

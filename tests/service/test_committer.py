@@ -69,7 +69,7 @@ def run(
     store: Store,
     act: Callable[[Committer], Awaitable[T]],
     *,
-    on_store_lost: Callable[[], None] = lambda: None,
+    on_store_lost: Callable[[StoreUnavailableError], None] = lambda _: None,
 ) -> T:
     """Returns what `act` gives of a committer of the store."""
 
@@ -241,7 +241,7 @@ def test_a_lost_store_is_told_and_fails_who_waits() -> None:
     outcomes = run(
         store,
         lambda committer: submit_all(committer, [NEEDS_A_COMMIT]),
-        on_store_lost=lambda: told.append(True),
+        on_store_lost=lambda _: told.append(True),
     )
 
     assert [StoreUnavailableError] == [type(outcome) for outcome in outcomes]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amiguard_service.config import ConfigError, check_security, load
+from amiguard_service.config import ConfigError, check_database, check_security, load
 from amiguard_service.settings import SETTINGS, Address, hide_password
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +20,7 @@ INSECURE = {"insecure": True}
 SAMPLES: dict[str, tuple[Any, Any]] = {
     "listen": ("127.0.0.1:1", Address("127.0.0.1", 1)),
     "database": ("sqlite:///x.db", "sqlite:///x.db"),
+    "ephemeral": ("true", True),
     "database_connections": ("7", 7),
     "insecure": ("true", True),
     "tls_certificate": ("cert.pem", Path("cert.pem")),
@@ -257,6 +258,14 @@ def test_insecure_and_secure_exclude_each_other(name: str) -> None:
     assert message.startswith(f"{name}: got 'file'")
 
 
+def said_of(url: str) -> str:
+    """Returns the settings with a database, or why there can be none with it."""
+    try:
+        return load({"insecure": True, "database": url}, {}).as_toml()
+    except ConfigError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
@@ -271,7 +280,65 @@ def test_insecure_and_secure_exclude_each_other(name: str) -> None:
 def test_passwords_are_hidden(url: str, shown: str) -> None:
     """The password of a database is in nothing that is shown."""
     assert shown == hide_password(url)
-    assert shown in load({"insecure": True, "database": url}, {}).as_toml()
+    assert shown in said_of(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("", "sqlite:///PATH or postgresql://"),
+        ("amiguard.db", "sqlite:///PATH or postgresql://"),
+        ("mysql://h/db", "sqlite:///PATH or postgresql://"),
+        ("sqlite://amiguard.db", "three slashes"),
+        ("sqlite:///", "--ephemeral"),
+        ("sqlite://", "--ephemeral"),
+        ("sqlite:///:memory:", "--ephemeral"),
+        ("sqlite:///file:a?mode=memory&uri=true", "without parameters"),
+        ("postgresql://h:port/db", "HOST:PORT"),
+        ("postgresql://h:0/db", "HOST:PORT"),
+        ("postgresql://h:65536/db", "HOST:PORT"),
+        ("postgresql://u:p@ss@h/db", "%40"),
+        ("postgresql://a:1,b:2/db", "?host=HOST:PORT&host=HOST:PORT"),
+        ("postgresql:///db?host=a:1&host=b:x", "?host=HOST:PORT&host=HOST:PORT"),
+        ("postgresql://h/db?sslmod=require", "sslmod is none"),
+        ("postgresql://h/db?prepare_threshold=some", "prepare_threshold=none"),
+    ],
+)
+def test_a_database_that_cannot_be_meant_is_refused(url: str, wanted: str) -> None:
+    """Nobody finds out after the start that nothing is kept, or kept elsewhere."""
+    message = wrong(INSECURE | {"database": url})
+
+    assert message.startswith("database: got ")
+    assert wanted in message.partition(", expected ")[2]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///amiguard.db",
+        "sqlite:////var/lib/amiguard/amiguard.db",
+        "postgresql://h/db?prepare_threshold=none",
+        "postgresql://h/db?prepare_threshold=0",
+        "postgresql://u:p%40ss@h:5432/db?sslmode=require&connect_timeout=3",
+        "postgresql:///db?host=/run/postgresql",
+        "postgresql:///db?host=a:1&host=b:2&target_session_attrs=read-write",
+    ],
+)
+def test_a_database_is_named_as_its_library_has_it(url: str) -> None:
+    """Files, sockets, several hosts and whatever libpq knows."""
+    assert load(INSECURE | {"database": url}, {}).settings.database == url
+
+
+def test_memory_is_a_database_only_when_asked_for() -> None:
+    """An ephemeral server has no other database, which is an error where it was given one."""
+    alone = load(INSECURE | {"ephemeral": True}, {})
+    both = load(INSECURE | {"ephemeral": True, "database": "sqlite:///a.db"}, {})
+
+    check_database(alone)
+    with pytest.raises(ConfigError, match=r"database: got 'sqlite:///a.db'.* ephemeral"):
+        check_database(both)
+
+    assert alone.settings.database_url == "sqlite://"
 
 
 def test_a_wrong_database_url_hides_its_password_too() -> None:

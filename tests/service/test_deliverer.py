@@ -18,7 +18,7 @@ from amiguard_service.engine import Engine
 from amiguard_service.lifecycle import Edit
 from amiguard_service.senders import make_sender
 from amiguard_service.sinks import Sink, SinkKind, SinkProgress
-from amiguard_service.store.errors import StoreUnavailableError
+from amiguard_service.store.errors import StatementTimeoutError, StoreUnavailableError
 from amiguard_service.store_calls import StoreCalls
 from tests.service.operating import occur
 from tests.service.receiving import TIMEOUT, Answer, Received, Receiver, receiving
@@ -82,7 +82,7 @@ def using(
     async def run() -> T:
         deliverer = Deliverer(
             engine,
-            StoreCalls(executor, on_store_lost=lambda: None),
+            StoreCalls(executor, on_store_lost=lambda _: None),
             sinks,
             make_sender=lambda sink: make_sender(sink, clock=engine.now),
             draw=lambda: 1.0,
@@ -302,7 +302,7 @@ def test_two_servers_deliver_each_finding_once(
     expected = {f"findings/{find(engine, number)}" for number in range(1, 21)}
 
     def deliverer_of(server: Engine) -> Deliverer:
-        store = StoreCalls(executor, on_store_lost=lambda: None)
+        store = StoreCalls(executor, on_store_lost=lambda _: None)
         make = lambda sink: make_sender(sink, clock=server.now)  # noqa: E731 - of this server
         return Deliverer(server, store, [sink], make_sender=make)
 
@@ -346,7 +346,11 @@ def test_end_lets_the_attempt_under_way_finish(
 
 @pytest.mark.parametrize(
     ("fault", "events"),
-    [(StoreUnavailableError("lost"), []), (RuntimeError("a bug"), ["task.failed"])],
+    [
+        (StoreUnavailableError("lost"), []),
+        (StatementTimeoutError("canceling statement"), ["task.timed_out"]),
+        (RuntimeError("a bug"), ["task.failed"]),
+    ],
 )
 def test_turn_that_fails_is_tried_again(
     engine: Engine,

@@ -17,6 +17,7 @@ from amiguard_service.filters import FINDING_FIELDS, FilterSyntaxError, parse_fi
 from amiguard_service.ordering import OrderSyntaxError, parse_order_by
 from amiguard_service.store.errors import (
     SchemaChangedError,
+    StatementTimeoutError,
     StoreConflictError,
     StoreUnavailableError,
 )
@@ -154,6 +155,7 @@ ANSWERS = [
         {},
     ),
     (StoreConflictError(SECRET), StatusCode.ABORTED, "STORE_CONFLICT", {}),
+    (StatementTimeoutError(SECRET), StatusCode.RESOURCE_EXHAUSTED, "STATEMENT_TIMEOUT", {}),
     (refusals.DrainingError(), StatusCode.UNAVAILABLE, "DRAINING", {}),
     (NotImplementedError(SECRET), StatusCode.UNIMPLEMENTED, "NOT_OFFERED", {}),
     (RuntimeError(SECRET), StatusCode.INTERNAL, "INTERNAL", {}),
@@ -203,6 +205,7 @@ def test_no_driver_text_reaches_a_peer(error: Exception) -> None:
         StoreUnavailableError("gone"),
         SchemaChangedError("the database is at schema 12"),
         StoreConflictError("again"),
+        StatementTimeoutError("canceling statement"),
         refusals.DrainingError(),
     ],
     ids=lambda e: type(e).__name__,

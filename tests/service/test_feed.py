@@ -102,7 +102,7 @@ class Lost:
 
     count = 0
 
-    def __call__(self) -> None:
+    def __call__(self, _error: StoreUnavailableError) -> None:
         self.count += 1
 
 

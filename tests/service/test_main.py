@@ -13,15 +13,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import make_url
 
 from amiguard.v1 import finding_service_pb2
 from amiguard.v1.finding_service_pb2_grpc import FindingServiceStub
 from amiguard_migrations import downgrade, head, upgrade
 from amiguard_service.main import EXIT_FAILURE, EXIT_SCHEMA, EXIT_USAGE
 from amiguard_service.store.engines import Database
+from tests.databases import Postgres
 from tests.service.running import TIMEOUT
 from tests.service.talking import PAIR, Talk, log_file, records, submit
 
@@ -255,6 +258,81 @@ def test_an_unreachable_database_is_one_line(command: list[str], database: str) 
     assert ended.returncode == EXIT_FAILURE
     assert ended.stderr.count("\n") == 1
     assert "hunter2" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing/amiguard.db", "there is no folder"),
+        ("", "is a folder, wanted a file"),
+        ("x" * 300, "unable to open"),
+    ],
+)
+def test_a_file_that_cannot_be_says_why(tmp_path: Path, name: str, reason: str) -> None:
+    """An operator learns what to look at."""
+    ended = run("migrate", f"--database=sqlite:///{tmp_path / name}")
+
+    assert (ended.returncode, ended.stderr.count("\n")) == (EXIT_FAILURE, 1)
+    assert reason in ended.stderr
+
+
+def test_a_truncated_file_is_one_line(tmp_path: Path) -> None:
+    """A database that was cut short ends the start with what to do."""
+    path = tmp_path / "amiguard.db"
+    run("migrate", f"--database=sqlite:///{path}")
+    path.write_bytes(path.read_bytes()[:6_000])
+
+    ended = run("serve", "--insecure", "--listen=127.0.0.1:0", f"--database=sqlite:///{path}")
+
+    assert (ended.returncode, ended.stderr.count("\n")) == (EXIT_FAILURE, 1)
+    assert "damaged or cut short" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"database": "no_such_database"}, "does not exist"),
+        ({"username": "no_such_user"}, "does not exist"),
+        ({"username": "guest"}, "GRANT USAGE, CREATE ON SCHEMA"),
+        ({"query": {"options": "-c search_path=nowhere"}}, "create the schema"),
+        ({"query": {"connect_timeout": "soon"}}, "connect_timeout"),
+        ({"query": {"host": "no-such-host.invalid"}}, "no-such-host.invalid"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("command", [["serve", "--insecure", "--listen=127.0.0.1:0"], ["migrate"]])
+def test_a_postgresql_that_cannot_be_used_says_why(
+    postgres: Postgres, command: list[str], change: dict[str, Any], reason: str
+) -> None:
+    """What is missing is in the line, and no traceback, whoever makes the schema."""
+    postgres.add_guest()
+    url = make_url(postgres.make_empty())
+    query = dict(url.query) | change.get("query", {})
+    url = url.set(**{**change, "query": query})
+
+    ended = run(*command, f"--database={url.render_as_string(hide_password=False)}")
+
+    assert (ended.returncode, ended.stderr.count("\n")) == (EXIT_FAILURE, 1), ended.stderr
+    assert reason in ended.stderr
+
+
+def test_an_ephemeral_server_says_that_all_is_lost(tmp_path: Path) -> None:
+    """It serves without a database and without a file, and its log warns first."""
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--insecure", "--listen=127.0.0.1:0", "--ephemeral"],
+        env=environment(),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+    assert process.stderr is not None
+    warning, listening = (json.loads(process.stderr.readline()) for _ in range(2))
+    process.terminate()
+    process.communicate(timeout=TIMEOUT)
+
+    assert (warning["event"], warning["settings"]) == ("store.not_durable", ["ephemeral = true"])
+    assert "lost" in listening["database"]
+    assert (process.returncode, list(tmp_path.iterdir())) == (0, [])
 
 
 def test_migrate_brings_an_older_database_up(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from amiguard_service.retention import SweepLimits, SweepReport
-from amiguard_service.store.errors import StoreUnavailableError
+from amiguard_service.store.errors import StatementTimeoutError, StoreUnavailableError
 from amiguard_service.sweeper import FLUSH_INTERVAL, MIN_REST, SWEEP_INTERVAL, Sweeper
 from tests.store.values import NOON
 
@@ -120,7 +120,11 @@ def test_sweep_that_deletes_nothing_is_not_logged(executor: Executor) -> None:
 
 @pytest.mark.parametrize(
     ("error", "events"),
-    [(StoreUnavailableError("lost"), []), (RuntimeError("a bug"), ["task.failed"])],
+    [
+        (StoreUnavailableError("lost"), []),
+        (StatementTimeoutError("canceling statement"), ["task.timed_out"]),
+        (RuntimeError("a bug"), ["task.failed"]),
+    ],
 )
 def test_step_that_fails_is_tried_again(
     executor: Executor, error: Exception, events: list[str]

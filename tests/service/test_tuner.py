@@ -16,7 +16,7 @@ from amiguard_core.events import LaunchPath
 from amiguard_core.policy import EntryKind, Policy
 from amiguard_service import tuner as module
 from amiguard_service.engine import Engine
-from amiguard_service.store.errors import StoreUnavailableError
+from amiguard_service.store.errors import StatementTimeoutError, StoreUnavailableError
 from amiguard_service.store_calls import StoreCalls
 from amiguard_service.tuner import POLL_INTERVAL, Tuner
 from amiguard_service.tuning import EntryDraft
@@ -62,7 +62,7 @@ def tuner_of(
     executor: Executor,
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    on_store_lost: Callable[[], None] = lambda: None,
+    on_store_lost: Callable[[StoreUnavailableError], None] = lambda _: None,
 ) -> Tuner:
     """Makes the task of a server."""
     return Tuner(engine, StoreCalls(executor, on_store_lost=on_store_lost), sleep=sleep)
@@ -201,7 +201,7 @@ class Faulty:
 
         asyncio.run(work())
 
-    def lose(self) -> None:
+    def lose(self, _error: StoreUnavailableError) -> None:
         """Counts how often the database was said to be lost."""
         self.losses += 1
 
@@ -210,6 +210,7 @@ class Faulty:
     ("fault", "losses", "events"),
     [
         (StoreUnavailableError("lost"), 1, []),
+        (StatementTimeoutError("canceling statement"), 0, ["task.timed_out"]),
         (RuntimeError("a bug"), 0, ["task.failed"]),
     ],
 )

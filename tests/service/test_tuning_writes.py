@@ -36,7 +36,7 @@ def losses() -> list[str]:
 @pytest.fixture
 def writes(engine: Engine, executor: Executor, losses: list[str]) -> TuningWrites:
     """The calls that change what is in force, without a server."""
-    store = StoreCalls(executor, on_store_lost=lambda: losses.append("lost"))
+    store = StoreCalls(executor, on_store_lost=lambda _: losses.append("lost"))
     return TuningWrites(engine, store, max_calls=8)
 
 
@@ -82,7 +82,7 @@ def test_changes_in_a_row_do_not_wait_each(
     """Once their patience is used up, changes return at once."""
     monkeypatch.setattr(module, "PATIENCE", timedelta(microseconds=1))
     monkeypatch.setattr(module, "PATIENCE_SHARE", 0)
-    writes = TuningWrites(engine, StoreCalls(executor, on_store_lost=lambda: None), max_calls=8)
+    writes = TuningWrites(engine, StoreCalls(executor, on_store_lost=lambda _: None), max_calls=8)
     finding_ids = [occur(engine, number, name=f"acme-{number}-*") for number in (1, 2)]
 
     create(writes, 1, 2)

@@ -23,8 +23,12 @@ from amiguard_service.store.rejections import MAX_RAW_BYTES
 from amiguard_service.store.schema import rejected_records
 from amiguard_service.stored import State, StoredFinding
 from tests.data.draws import Draws
+from tests.databases import BACKENDS, ISOLATED
 from tests.store.clock import ManualClock
 from tests.store.values import NOON, UBUNTU, batch, launch, origin, search
+
+pytestmark = pytest.mark.parametrize("backend", [*BACKENDS, *ISOLATED], ids=str, indirect=True)
+"""Whatever isolation a database has by default, the store is the same."""
 
 
 def all_findings(engine: Engine, text: str = "") -> list[StoredFinding]:

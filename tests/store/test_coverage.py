@@ -15,12 +15,19 @@ from amiguard_service.coverage_book import CoverageQuery, CoverageReport
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.retention import SweepLimits
 from amiguard_service.store.errors import StoreUnavailableError
+from tests.databases import durable
 from tests.store.clock import ManualClock
 from tests.store.values import ACCOUNT, NOON, batch, launch, origin, search
 
 RULE = RuleConfig()
 SECOND = timedelta(seconds=1)
 REJECTION = Rejection(index=0, path="$", message="no", raw=b"{}")
+
+
+@pytest.fixture
+def database_url(database_url: str) -> str:
+    """A database of which there is nothing to say."""
+    return durable(database_url)
 
 
 def report(engine: Engine, **query: object) -> CoverageReport:

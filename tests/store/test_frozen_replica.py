@@ -7,7 +7,7 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import Connection, text
 
-from amiguard_service.store import engines
+from amiguard_service.store import connect
 from amiguard_service.store.engines import Database
 from tests.databases import Postgres
 
@@ -23,7 +23,7 @@ def test_lanes_of_a_frozen_replica_are_freed(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others get its lanes without it; when it goes on, its work is done again from the start."""
-    monkeypatch.setattr(engines, "_IDLE_SECONDS", 1)
+    monkeypatch.setattr(connect, "_IDLE_SECONDS", 1)
     url = postgres.make_empty()
     frozen, other = Database(url), Database(url)
     is_frozen, goes_on = Event(), Event()

@@ -23,12 +23,19 @@ _ADVICE = {
     errors.CursorExpiredError: "To go on, list the findings, then watch anew.",
 }
 
+_ADVICE_ON_REASON = {
+    "STORE_UNAVAILABLE": "Its log says why, under store.unavailable.",
+    "DRAINING": "Try again in a while.",
+    "STATEMENT_TIMEOUT": "Ask for less, or try again in a while.",
+}
+"""What to do where the server was reached and its answer says more than the kind of the error."""
+
 
 def line_on(error: errors.AmiguardError) -> str:
     """Returns an error, its cause as the contract names it, and what to do, on one line."""
     text = _PREAMBLE.sub("", str(error)).rstrip(".")
     reason = f"Reason: {error.reason}." if error.reason else None
-    advice = _ADVICE.get(type(error))
+    advice = _ADVICE_ON_REASON.get(error.reason or "") or _ADVICE.get(type(error))
     if _NOT_TRUSTED in text:
         advice = "Its certificate is not trusted: give --ca."
     elif _NO_TLS in text:

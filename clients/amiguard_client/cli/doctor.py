@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from amiguard_client.coverage import Coverage, Diagnosis
 
 _UNHEALTHY = (
-    "The server is there and takes no calls: its database cannot be reached, or it is about to "
-    "stop. Its log says which."
+    "The server is there and takes no calls: its database is lost, or it is about to stop. Its log "
+    "says why: store.unavailable with the reason, or server.draining."
 )
 _LEFT_ALONE = ("STORE_UNAVAILABLE", "DRAINING")
 """Reasons of a server that can be reached and cannot answer."""

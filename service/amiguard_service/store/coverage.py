@@ -26,7 +26,7 @@ from amiguard_service.coverage import (
     SourceCount,
     SourceCoverage,
 )
-from amiguard_service.store.engines import POSTGRESQL
+from amiguard_service.store.connect import POSTGRESQL
 from amiguard_service.store.rows import encode_rows, execute_rows, insert_of, rows_of
 from amiguard_service.store.schema import region_coverage, source_coverage
 from amiguard_service.tally import Tally

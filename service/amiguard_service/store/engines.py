@@ -1,48 +1,37 @@
-"""Connections, and transactions: how they begin and end, and when they are tried again."""
+"""Transactions: how they begin and end, what they lock, and when they are tried again."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 import sqlalchemy
-from sqlalchemy import URL, BigInteger, Connection, Integer, bindparam, event, func, literal, select
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
+from amiguard_service.store.connect import POSTGRESQL, READING, SQLITE, make_engine, parse_url
 from amiguard_service.store.errors import (
     SchemaChangedError,
+    StatementTimeoutError,
     StoreConflictError,
     StoreError,
     StoreUnavailableError,
 )
+from amiguard_service.store.failures import advice_on, is_unavailable, reason_of
+from amiguard_service.store.links import Links
 
 T = TypeVar("T")
-
-POSTGRESQL: Final = "postgresql"
-SQLITE: Final = "sqlite"
 
 MAX_ATTEMPTS: Final = 5
 LOCK_COUNT: Final = 1_024
 """Locks that all lanes share on PostgreSQL: a transaction that takes every one of them still fits
 the lock table of a server with default settings."""
-
-_BUSY_TIMEOUT_MS: Final = 30_000
-_IDLE_SECONDS: Final = 60
-"""After so long without a statement PostgreSQL ends a transaction: a server that is frozen would
-keep its locks, and every other one from the lanes, for as long as its connection stands."""
-
-_CHECKPOINT_PAGES: Final = 4_000
-"""So many pages are written to the log, 16 MiB of them, before SQLite folds it into the database: a
-commit touches a page for each of its records, and those of the common indexes again and again."""
 
 _LANE_LOCK_CLASS: Final = 0x616D69
 _CHANGE_LOG_LOCK: Final = 0x616D6A
@@ -50,11 +39,11 @@ _POLICY_LOCK: Final = 0x616D6C
 _IMAGES_LOCK: Final = 0x616D6D
 _TRY_AGAIN: Final = {"40001", "40P01", "55P03", "23505"}
 """Serialization failure, deadlock, lock timeout, and a row that another transaction made first."""
-_UNAVAILABLE_CLASSES: Final = {"08", "53", "57", "58"}
-"""PostgreSQL's error classes for lost connections, lack of resources, shutdown, and I/O."""
-_READ_ONLY: Final = "25006"
-_SQLITE_UNAVAILABLE: Final = ("locked", "full", "readonly", "disk i/o", "unable to open")
+_CANCELED: Final = "57014"
+"""A statement that `statement_timeout` or an administrator ended: that is about the statement, not
+about the database, and trying it again at once would cost as much."""
 
+_ASK: Final = select(literal(1))
 _KEYS: Final = bindparam("keys", type_=ARRAY(Integer))
 _LOCK_LANES: Final = select(
     # Counted, so that there is one row to be sent and read, not one a lock.
@@ -93,9 +82,10 @@ class Database:
 
         `check_schema` raises SchemaChangedError where the schema is not the one that is needed.
         """
-        parsed = _parse_url(url)
+        parsed = parse_url(url)
         self.backend = parsed.get_backend_name()
-        self.engine = _make_engine(parsed, pool_size)
+        self._links = Links()
+        self.engine = make_engine(parsed, pool_size, self._links)
         self._check_schema = check_schema
         self.writer_count = pool_size if self.backend == POSTGRESQL else 1
         self._one_writer: AbstractContextManager[Any] = nullcontext()
@@ -135,6 +125,23 @@ class Database:
         with self._one_reader, naming_the_unavailable():
             self._check_schema(self.engine.execution_options(amiguard_begin="BEGIN"))
 
+    def check_answers(self) -> None:
+        """Raises StoreUnavailableError where nobody answers; waits for as long as nobody does.
+
+        Needs a connection of its own alone. A file answers at once, so nothing is asked of SQLite.
+        """
+        if self.backend == POSTGRESQL:
+            with suppress(StatementTimeoutError):
+                _attempt(lambda c: c.execute(_ASK), begin=self._begin_read)
+
+    def cut(self) -> None:
+        """Ends with an error whatever waits for PostgreSQL to answer."""
+        self._links.cut()
+
+    def abandon(self) -> None:
+        """Ends with an error whatever waits for PostgreSQL, now and from now on."""
+        self._links.close()
+
     @contextmanager
     def _noticing_migrations(self) -> Iterator[None]:
         """Raises SchemaChangedError for what fails because the schema is another one now.
@@ -157,7 +164,7 @@ class Database:
         with self.engine.connect() as plain:
             if self.backend == POSTGRESQL:
                 connection = plain.execution_options(
-                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                    isolation_level=READING, postgresql_readonly=True
                 )
             else:
                 connection = plain.execution_options(amiguard_begin="BEGIN")
@@ -178,10 +185,11 @@ def naming_the_unavailable() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if _is_unavailable(error, getattr(error.orig, "sqlstate", None)):
-            raise StoreUnavailableError("the database is unavailable") from error
-        if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise StoreError("database: got a file that is no SQLite database") from error
+        if is_unavailable(error):
+            raise StoreUnavailableError(reason_of(error)) from error
+        advice = advice_on(error)
+        if advice is not None:
+            raise StoreError(f"database: {advice}") from error
         raise
 
 
@@ -228,90 +236,6 @@ def _lock_of(account_id: str, lane: str) -> int:
     return int.from_bytes(digest, "big") % LOCK_COUNT
 
 
-def _parse_url(text: str) -> URL:
-    try:
-        url = make_url(text)
-        name = url.get_backend_name()
-    except ArgumentError:
-        raise StoreError(
-            "database: got a text that is no URL, wanted sqlite:///PATH or postgresql://..."
-        ) from None
-    if name == POSTGRESQL:
-        return url.set(drivername="postgresql+psycopg")
-    if name == SQLITE:
-        return url.set(drivername="sqlite+pysqlite")
-    raise StoreError(f"database: got {name}://, wanted sqlite:///PATH or postgresql://...")
-
-
-def _make_engine(url: URL, pool_size: int) -> sqlalchemy.Engine:
-    if url.get_backend_name() == POSTGRESQL:
-        try:
-            engine = sqlalchemy.create_engine(
-                url, pool_size=pool_size, max_overflow=pool_size, pool_timeout=30
-            )
-        except (NoSuchModuleError, ImportError):
-            raise StoreError(
-                "database: PostgreSQL needs the driver psycopg; install amiguard[postgres]"
-            ) from None
-        event.listen(engine, "connect", _configure_postgresql)
-        event.listen(engine, "checkout", _leave_to_postgresql)
-        return engine
-    if url.database in {None, "", ":memory:"}:
-        engine = sqlalchemy.create_engine(
-            url, poolclass=StaticPool, connect_args={"check_same_thread": False}
-        )
-    else:
-        engine = sqlalchemy.create_engine(url, pool_size=pool_size, max_overflow=pool_size)
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _configure_postgresql(connection: DBAPIConnection, _record: object) -> None:
-    """Keeps a transaction from outliving who works on it."""
-    cursor = connection.cursor()
-    cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
-    cursor.close()
-    connection.commit()
-
-
-def _leave_to_postgresql(connection: DBAPIConnection, _record: object, _connection: object) -> None:
-    """Lets the database say whether a transaction may write, unless we do.
-
-    After a transaction that only reads SQLAlchemy would have the next one write in any case, also
-    where the database has been set to be read alone.
-    """
-    driver_connection: Any = connection
-    if driver_connection.closed:
-        # The pool makes another one.
-        raise DisconnectionError
-    driver_connection.read_only = None
-
-
-def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:
-    """Sets a connection up to keep what it acknowledges, and hands transactions to us."""
-    # The driver would begin a transaction as it sees fit; _begin_sqlite says which kind.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "cache_size = -65536",
-        "temp_store = MEMORY",
-        f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Begins to write at once: a read that turns into a write fails whatever the timeout."""
-    options = connection.get_execution_options()
-    connection.exec_driver_sql(options.get("amiguard_begin", "BEGIN IMMEDIATE"))
-
-
 def _attempt(
     work: Callable[[Connection], T], *, begin: Callable[[], AbstractContextManager[Connection]]
 ) -> T:
@@ -326,20 +250,9 @@ def _attempt(
             if state in _TRY_AGAIN or (error.connection_invalidated and attempt == 1):
                 last = error
                 continue
-            if _is_unavailable(error, state):
-                raise StoreUnavailableError("the database is unavailable") from error
+            if state == _CANCELED:
+                raise StatementTimeoutError(reason_of(error)) from error
+            if is_unavailable(error):
+                raise StoreUnavailableError(reason_of(error)) from error
             raise
     raise StoreConflictError(f"the transaction collided {MAX_ATTEMPTS} times") from last
-
-
-def _is_unavailable(error: DBAPIError, state: str | None) -> bool:
-    if error.connection_invalidated:
-        return True
-    if state is not None:
-        return state[:2] in _UNAVAILABLE_CLASSES or state == _READ_ONLY
-    if not isinstance(error, sqlalchemy.exc.OperationalError):
-        return False
-    # psycopg gives no SQLSTATE where the server was never reached; SQLite never gives one.
-    text = str(error.orig).lower()
-    is_sqlite = type(error.orig).__module__.startswith("sqlite3")
-    return not is_sqlite or any(sign in text for sign in _SQLITE_UNAVAILABLE)

@@ -40,7 +40,7 @@ from amiguard_service.filters import (
     TextPattern,
 )
 from amiguard_service.ordering import DEFAULT_ORDER, ORDER_FIELDS, TIE_BREAK, OrderKey
-from amiguard_service.store.engines import POSTGRESQL
+from amiguard_service.store.connect import POSTGRESQL
 from amiguard_service.store.schema import (
     Instant,
     finding_images,

@@ -31,7 +31,8 @@ from amiguard_core.findings import FindingKey, ScoreStep
 from amiguard_core.judge import NAME_FILTER
 from amiguard_core.pipeline import UNNAMED_IMAGE
 from amiguard_service.ledger import FindingRow
-from amiguard_service.store.engines import POSTGRESQL, lock_change_log
+from amiguard_service.store.connect import POSTGRESQL
+from amiguard_service.store.engines import lock_change_log
 from amiguard_service.store.occurrences import fetch_recent
 from amiguard_service.store.rows import (
     encode_rows,

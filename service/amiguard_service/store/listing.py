@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, select, text, true
 
 from amiguard_service.filters import Filter
 from amiguard_service.ordering import TIE_BREAK, OrderKey
-from amiguard_service.store.engines import POSTGRESQL
+from amiguard_service.store.connect import POSTGRESQL
 from amiguard_service.store.filters_sql import (
     Route,
     compile_filter,

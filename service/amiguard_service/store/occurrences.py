@@ -33,7 +33,7 @@ from amiguard_core.events import Launch, Search
 from amiguard_core.findings import Occurrence
 from amiguard_core.pipeline import occur
 from amiguard_service.ledger import Change
-from amiguard_service.store.engines import POSTGRESQL
+from amiguard_service.store.connect import POSTGRESQL
 from amiguard_service.store.rows import encode_rows, insert_values, rows_of
 from amiguard_service.store.schema import Text, occurrences
 from amiguard_service.store.tuning_schema import retired_occurrences

@@ -26,7 +26,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from amiguard_core.events import Launch, Search
 from amiguard_migrations.documents import pack
-from amiguard_service.store.engines import POSTGRESQL
+from amiguard_service.store.connect import POSTGRESQL
 from amiguard_service.store.rows import encode_chunks, encode_rows, insert_of, rows_of
 from amiguard_service.store.schema import from_micros, to_micros, waiting_records
 

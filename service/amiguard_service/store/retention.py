@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from amiguard_service.store.changes import RETENTION_MARK
-from amiguard_service.store.engines import POSTGRESQL
+from amiguard_service.store.connect import POSTGRESQL
 from amiguard_service.store.schema import (
     finding_changes,
     region_coverage,

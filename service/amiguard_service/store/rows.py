@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 
-from amiguard_service.store.engines import POSTGRESQL
+from amiguard_service.store.connect import POSTGRESQL
 from amiguard_service.store.schema import PackedDocument
 
 CHUNK_BYTES: Final = 16 * 1024 * 1024

@@ -30,7 +30,7 @@ from amiguard_service.delivery import Claim
 from amiguard_service.filters import Filter
 from amiguard_service.sinks import DeadLetter, SinkProgress
 from amiguard_service.store.changes import CursorExpiredError, check_cursor, fetch_last_cursor
-from amiguard_service.store.engines import POSTGRESQL
+from amiguard_service.store.connect import POSTGRESQL
 from amiguard_service.store.filters_sql import compile_filter
 from amiguard_service.store.schema import Instant, Text, finding_changes, findings
 from amiguard_service.store.sink_schema import sink_deliveries, sinks

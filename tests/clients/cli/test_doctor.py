@@ -236,7 +236,8 @@ class TestServer:
         result = run("--server", patient.target, "doctor")
 
         assert result.exit_code == 1
-        assert "its database cannot be reached" in result.stderr
+        assert "its database is lost" in result.stderr
+        assert "store.unavailable with the reason" in result.stderr
         assert patient.covered.requests == []
 
     @pytest.mark.parametrize("cause", ["STORE_UNAVAILABLE", "DRAINING"])
@@ -248,7 +249,8 @@ class TestServer:
         result = run("--server", patient.target, "doctor")
 
         assert result.exit_code == 1
-        assert "its database cannot be reached" in result.stderr
+        assert "its database is lost" in result.stderr
+        assert "store.unavailable with the reason" in result.stderr
 
     def test_server_without_a_health_service(self, patient: Patient) -> None:
         """Who does not say whether it is well is asked all the same."""
