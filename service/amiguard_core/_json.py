@@ -11,6 +11,7 @@ from amiguard_core.errors import RecordMalformedError
 
 _TYPE_COMPLAINT = re.compile(r"Expected `(.+)`, got `(.+)`")
 _decode_any = msgspec.json.Decoder().decode
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
@@ -23,6 +24,8 @@ def replace_lone_surrogates(text: bytes) -> bytes:
 
     A text that somebody cut after so many UTF-16 units can end in one; the rest of it is sound.
     """
+    if _HALF.search(text) is None:
+        return text
     return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["lone"] else escape[0], text)
 
 

@@ -17,10 +17,16 @@ _BRANCH: Final = rb"%b\{(?:%b|%b|%b\[(?:%b|%b)*+\])*+\}" % (
 )
 _RUN = re.compile(rb"(?:%b|%b)*+" % (_FLAT, _BRANCH))
 """Everything up to the next bracket that does not close again soon, or to a string without end."""
+_FLAT_RUN = re.compile(rb"(?:%b)*+" % _FLAT)
+"""Everything up to the next bracket, for where each of them counts."""
 _SCALAR = re.compile(rb'(?:[^"{}\[\],\n]++|%b)*+' % _STRING)
 """What stands between two commas of an array and is no object."""
 _STRING_REST = re.compile(rb'(?:[^"\\\n]++|\\[^\n])*+')
 
+MAX_DEPTH: Final = 10_000
+"""Brackets inside brackets of one value. No parser reads as many; CloudTrail's have some 20."""
+_RUN_DEPTH: Final = 6
+"""Brackets inside brackets that a run passes at once."""
 _CLOSER_OF: Final = {ord("{"): ord("}"), ord("["): ord("]")}
 _NO_MARKS: Final = bytes(set(range(256)).difference(b'{}[]"\\\n'))
 _MAX_PLAIN_DEPTH: Final = 32
@@ -36,7 +42,7 @@ class Step(Enum):
 
 
 class ObjectExtent:
-    """Follows one object from behind its first bracket.
+    """Follows one object, or array, from behind its first bracket.
 
     `place` is how far it was followed, `run` where the text since its last bracket begins, both in
     a text that the owner adds to, and from the front of which it drops what is done.
@@ -44,7 +50,7 @@ class ObjectExtent:
 
     def __init__(self, text: bytearray, first_bracket: int) -> None:
         self._text = text
-        self._closers = bytearray(b"}")
+        self._closers = bytearray([_CLOSER_OF.get(text[first_bracket], ord("}"))])
         self._is_in_string = False
         self.place = self.run = first_bracket + 1
         self.array_start = 0
@@ -63,7 +69,8 @@ class ObjectExtent:
             if self._is_in_string:
                 step = self._end_string()
                 continue
-            self.place = place = end_of(_RUN, text, self.place)
+            run = _RUN if len(self._closers) < MAX_DEPTH - _RUN_DEPTH else _FLAT_RUN
+            self.place = place = end_of(run, text, self.place)
             if place == len(text):
                 return Step.MORE
             self.place += 1
@@ -88,7 +95,7 @@ class ObjectExtent:
     def _take_bracket(self, mark: int, place: int) -> Step | None:
         closers = self._closers
         if mark in _CLOSER_OF:
-            if not self._may_open(place):
+            if not self._may_open(place) or len(closers) == MAX_DEPTH:
                 return Step.BROKEN
             closers.append(_CLOSER_OF[mark])
             self.array_start = max(0, self.run - 1)

@@ -26,7 +26,7 @@ _MAX_KEY_BYTES: Final = 256
 _PIECE_BYTES: Final = 1 << 20
 """Text that is read at a time, and so what records are held of it."""
 _FREE_RESCAN_BYTES: Final = 1 << 20
-_MAX_RESCANS: Final = 4
+_MAX_RESCANS: Final = 1
 """How often text is read again at most, on average, to find where sound text goes on."""
 
 _HARMLESS = re.compile(rb"(?:[\s,\x1e]++|\0++|\xef\xbb\xbf)*+")

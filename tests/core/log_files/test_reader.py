@@ -256,6 +256,11 @@ def test_a_file_without_a_record_is_told(content: bytes) -> None:
     assert isinstance(nothing, Unreadable)
 
 
+def test_arrays_inside_arrays_are_values_from_a_depth_on() -> None:
+    """An array in the place of a record is opened a few times, and then left to the decoder."""
+    assert parts(b"[[[[[[1]]]]]]") == [b"[[1]]"]
+
+
 @pytest.mark.parametrize("content", [b'{"Records":[]}', b"[]", b'{"Events":[]}', b"[[]]"])
 def test_an_empty_log_file_holds_nothing(content: bytes) -> None:
     """No record is no fault."""
