@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -12,6 +12,7 @@ from sqlalchemy import Engine as SqlEngine
 
 from amiguard_core.policy import Policy
 from amiguard_migrations import SchemaError, check, is_empty, upgrade
+from amiguard_service.clock_guard import ClockReading, note_time, read_clocks
 from amiguard_service.commit import commit
 from amiguard_service.coverage_book import CoverageBook
 from amiguard_service.filters import Filter
@@ -28,6 +29,7 @@ from amiguard_service.store import changes as change_store
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store.changes import ChangePage
+from amiguard_service.store.clocks import Clock, read_clock
 from amiguard_service.store.engines import Database, naming_the_unavailable
 from amiguard_service.store.errors import SchemaChangedError, StoreError
 from amiguard_service.store.history import fetch_history
@@ -42,37 +44,42 @@ __all__ = ["Batch", "Clock", "Engine", "Outcome", "read_clock"]
 
 T = TypeVar("T")
 
-Clock = Callable[[], datetime]
-
-
-def read_clock() -> datetime:
-    """Returns the present time, aware, in UTC."""
-    return datetime.now(UTC)
-
 
 class Engine:
     """Keeps one database the function of the records it was given. Safe to use from any thread."""
 
-    def __init__(self, database: Database, *, clock: Clock = read_clock) -> None:
+    def __init__(self, database: Database) -> None:
         """Takes a database whose schema is the present one: see `open`."""
         self._database = database
-        self._clock = clock
         self._listeners: tuple[Callable[[], None], ...] = ()
         self._policies = Policies()
-        self.tuning = Tuning(database, clock)
-        self.known_images = KnownImages(database, self._policies, clock)
-        self.passes = Passes(database, self._policies, clock)
-        self.coverage = CoverageBook(database, self._policies, clock)
-        self.sinks = SinkBook(database, clock)
+        self.tuning = Tuning(database)
+        self.known_images = KnownImages(database, self._policies)
+        self.passes = Passes(database, self._policies)
+        self.coverage = CoverageBook(database, self._policies)
+        self.sinks = SinkBook(database)
 
     @classmethod
-    def open(cls, url: str, *, pool_size: int = 4, clock: Clock = read_clock) -> Engine:
-        """Opens a database, making the schema where it is empty.
+    def open(
+        cls,
+        url: str,
+        *,
+        pool_size: int = 4,
+        clock: Clock | None = None,
+        server_clock: Clock | None = None,
+    ) -> Engine:
+        """Opens a database, making the schema where it is empty. Tests give clocks: see `Clocks`.
 
         Raises SchemaError where the schema is another one, StoreError for an unusable URL,
         StoreUnavailableError where nobody answers.
         """
-        database = Database(url, pool_size=pool_size, check_schema=_check_schema)
+        database = Database(
+            url,
+            pool_size=pool_size,
+            check_schema=_check_schema,
+            clock=clock,
+            server_clock=server_clock,
+        )
         try:
             with naming_the_unavailable():
                 if is_empty(database.engine):
@@ -81,7 +88,7 @@ class Engine:
         except BaseException:  # whatever it is, nobody else will close it
             database.close()
             raise
-        return cls(database, clock=clock)
+        return cls(database)
 
     @property
     def policy(self) -> Policy:
@@ -90,7 +97,8 @@ class Engine:
 
     def refresh_policy(self) -> Policy:
         """Returns the policy in force, whichever server put it there, ready to be judged by."""
-        policy = self._database.read(lambda c: self._policies.read(c, now=self._clock()))
+        now = self._database.now
+        policy = self._database.read(lambda c: self._policies.read(c, now=now(c)))
         # Here it holds nobody up; in the commit that is the first to need it, it would.
         policy.prepare()
         return policy
@@ -101,13 +109,13 @@ class Engine:
         return self._database.writer_count
 
     def now(self) -> datetime:
-        """Returns the present time by the engine's clock."""
-        return self._clock()
+        """Returns the time by the database's clock, as this server knows it, without asking it."""
+        return self._database.clocks.estimate()
 
     def page_token_keys(self) -> tuple[bytes, ...]:
         """Returns the keys that seal and open page tokens, the same for every replica."""
-        now = self._clock()
-        return (self._database.write(lambda c: fetch_or_make_key(c, "page_tokens", now=now)),)
+        now = self._database.now
+        return (self._database.write(lambda c: fetch_or_make_key(c, "page_tokens", now=now(c))),)
 
     def ping(self) -> None:
         """Raises StoreUnavailableError where the database cannot take what a commit writes.
@@ -115,8 +123,8 @@ class Engine:
         SchemaChangedError, which is one, where another release has migrated it meanwhile.
         """
         self._database.check_schema()
-        now = self._clock()
-        self._database.write(lambda c: store_probe(c, now=now))
+        now = self._database.now
+        self._database.write(lambda c: store_probe(c, now=now(c)))
         self._database.write(delete_probe)
 
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
@@ -138,13 +146,22 @@ class Engine:
             return outcomes
 
     def _commit(self, intake: Intake, lanes: frozenset[LaneKey]) -> tuple[list[Outcome], Counted]:
+        hold = self._database.hold_policy_and_images
         return self._write(
-            lambda c: commit(c, intake, self._policies, held=lanes, now=self._clock()), lanes=lanes
+            lambda c: commit(c, intake, self._policies, held=lanes, now=hold(c)), lanes=lanes
         )
 
     def note(self, batch: Batch) -> None:
         """Counts a batch that brings nothing to store; see `coverage`."""
         self.coverage.note(batch)
+
+    def read_clocks(self) -> ClockReading:
+        """Returns what the clocks say, and whether anything should be deleted by them."""
+        clocks = self._database.clocks
+        reading = self._database.read(lambda c: read_clocks(c, clocks))
+        if reading.is_news:
+            return self._database.write(lambda c: note_time(c, clocks))
+        return reading
 
     def sweep(self, now: datetime, limits: SweepLimits) -> SweepReport:
         """Deletes a little of what has been kept long enough: see `retention.sweep`."""
@@ -195,9 +212,8 @@ class Engine:
 
         Raises EtagMismatchError where `etag` is given and not the current one.
         """
-        return self._write(
-            lambda c: edit_finding(c, finding_id, edit, etag=etag, now=self._clock())
-        )
+        now = self._database.now
+        return self._write(lambda c: edit_finding(c, finding_id, edit, etag=etag, now=now(c)))
 
     def move_finding(
         self, finding_id: str, move: Move, *, actor: str, etag: str | None = None
@@ -207,8 +223,9 @@ class Engine:
         Raises EtagMismatchError as above, StateTransitionError where its state does not allow the
         move, FieldInvalidError for a time of acceptance that cannot be.
         """
+        now = self._database.now
         return self._write(
-            lambda c: move_finding(c, finding_id, move, actor=actor, etag=etag, now=self._clock())
+            lambda c: move_finding(c, finding_id, move, actor=actor, etag=etag, now=now(c))
         )
 
     def list_finding_history(

@@ -114,7 +114,7 @@ class Server:
             self._executor,
             sweep=engine.sweep,
             flush=engine.coverage.flush,
-            clock=engine.now,
+            read_clocks=engine.read_clocks,
             limits=capacity.sweep_limits,
         )
         self._store = StoreCalls(self._executor, on_store_lost=self._availability.lose_store)

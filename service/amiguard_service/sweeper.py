@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import structlog
 
 from amiguard_service import logs
+from amiguard_service.clock_guard import ClockFault, ClockReading
 from amiguard_service.retention import SweepLimits, SweepReport
 from amiguard_service.store.errors import StoreError
 
@@ -42,18 +43,19 @@ class Sweeper:
         *,
         sweep: Callable[[datetime, SweepLimits], SweepReport],
         flush: Callable[[], None],
-        clock: Callable[[], datetime],
+        read_clocks: Callable[[], ClockReading],
         limits: SweepLimits | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._executor = executor
         self._take_step = sweep
         self._store_counts = flush
-        self._clock = clock
+        self._read_clocks = read_clocks
         self._limits = limits or SweepLimits()
         self._sleep = sleep
         self._tasks: list[asyncio.Task[None]] = []
         self._swept = SweepReport()
+        self._said: ClockReading | None = None
         # Replicas in one process, which may seed the numbers of all, come apart as well.
         self._random = random.Random()  # noqa: S311 - no secret
         # Steps one at a time, and none while the tasks are ended.
@@ -63,7 +65,7 @@ class Sweeper:
     def start(self) -> None:
         """Starts the tasks."""
         self._tasks = [
-            asyncio.create_task(self._repeat(self._sweep, SWEEP_INTERVAL)),
+            asyncio.create_task(self._sweep_for_ever()),
             asyncio.create_task(self._repeat(self._flush, FLUSH_INTERVAL)),
         ]
 
@@ -74,6 +76,11 @@ class Sweeper:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._attempt(self._flush)
+
+    async def _sweep_for_ever(self) -> None:
+        # Before anybody trusts a server with a wrong clock, its log says so.
+        await self._attempt(self._look)
+        await self._repeat(self._sweep, SWEEP_INTERVAL)
 
     async def _repeat(
         self, step: Callable[[], Awaitable[timedelta | None]], interval: timedelta
@@ -86,7 +93,7 @@ class Sweeper:
             await self._sleep(rest.total_seconds())
             rest = await self._attempt(step)
 
-    async def _attempt(self, step: Callable[[], Awaitable[timedelta | None]]) -> timedelta | None:
+    async def _attempt(self, step: Callable[[], Awaitable[T]]) -> T | None:
         async with self._working:
             try:
                 return await step()
@@ -98,7 +105,10 @@ class Sweeper:
 
     async def _sweep(self) -> timedelta | None:
         started_at = perf_counter()
-        report = await self._in_executor(lambda: self._take_step(self._clock(), self._limits))
+        reading = await self._look()
+        if reading.fault is not None:
+            return None
+        report = await self._in_executor(lambda: self._take_step(reading.time, self._limits))
         duration = timedelta(seconds=perf_counter() - started_at)
         self._swept += report
         if report.has_more:
@@ -108,6 +118,35 @@ class Sweeper:
             self._log.info(logs.SWEEP_DONE, **deleted)
         self._swept = SweepReport()
         return None
+
+    async def _look(self) -> ClockReading:
+        """Reads the clocks, and logs what is wrong with them."""
+        reading = await self._in_executor(self._read_clocks)
+        self._tell(reading)
+        return reading
+
+    def _tell(self, reading: ClockReading) -> None:
+        """Logs that the clocks are wrong, how that changes, and that they are right again."""
+        said, self._said = self._said, None if reading.fault is None else reading
+        if reading.fault is None:
+            if said is not None:
+                self._log.info(logs.CLOCK_RIGHT, database_time=reading.time.isoformat())
+            return
+        if said is not None and not reading.differs_from(said):
+            self._said = said
+            return
+        jump = {}
+        if reading.fault is not ClockFault.DIFFERS and reading.jump is not None:
+            start, end = reading.jump
+            until = reading.held_until(reading.jump)
+            jump = {"jump_start": start, "jump_end": end, "nothing_deleted_until": until}
+        self._log.warning(
+            logs.CLOCK_WRONG,
+            fault=reading.fault.value,
+            server_time=reading.server_time.isoformat(),
+            database_time=reading.time.isoformat(),
+            **{name: time.isoformat() for name, time in jump.items()},
+        )
 
     async def _flush(self) -> None:
         await self._in_executor(self._store_counts)

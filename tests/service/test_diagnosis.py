@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from amiguard_core.policy import RuleConfig
+from amiguard_service.clock_guard import ClockReading
 from amiguard_service.coverage import (
     Days,
     RegionCount,
@@ -18,13 +19,16 @@ from amiguard_service.coverage import (
 )
 from amiguard_service.diagnosis import (
     MIN_HOURS,
+    RETENTION_LAG,
     SILENCE,
     SINK_LAG,
     Code,
     Diagnosis,
     Severity,
     are_silent,
+    diagnose_clocks,
     diagnose_region,
+    diagnose_retention,
     diagnose_sinks,
     diagnose_sources,
     spell,
@@ -34,6 +38,12 @@ from tests.store.values import ACCOUNT, NOON
 
 RULE = RuleConfig()
 MINUTE = timedelta(minutes=1)
+SKEWED = ClockReading(
+    time=NOON,
+    server_time=NOON + timedelta(hours=25),
+    difference=-timedelta(hours=25),
+    jump=None,
+)
 STEADY = range(-48, 1)
 """Every hour of the last two days."""
 
@@ -338,6 +348,8 @@ def test_every_diagnosis_is_for_people() -> None:
             )
         ),
         *diagnose_sinks([BEHIND], now=NOON + 2 * SINK_LAG),
+        *diagnose_clocks(SKEWED),
+        *diagnose_retention(NOON, now=NOON + 2 * RETENTION_LAG, horizon=timedelta(0)),
     ]
 
     assert {diagnosis.code for diagnosis in found} >= set(Code) - {Code.SLOW_DELIVERY}

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from amiguard_service.clock_guard import ClockReading
 from amiguard_service.retention import SweepLimits, SweepReport
 from amiguard_service.store.errors import StoreUnavailableError
 from amiguard_service.sweeper import FLUSH_INTERVAL, MIN_REST, SWEEP_INTERVAL, Sweeper
@@ -19,6 +20,7 @@ from tests.store.values import NOON
 
 LIMITS = SweepLimits(max_rows=7)
 TIMEOUT = 30
+RIGHT = ClockReading(time=NOON, server_time=NOON, difference=timedelta(0), jump=None)
 
 
 @pytest.fixture
@@ -40,6 +42,14 @@ class House:
     flushes: int = 0
     rests: list[float] = field(default_factory=list)
     flush_error: Exception | None = None
+    readings: list[ClockReading] = field(default_factory=list)
+    """What the clocks say at each look; they are right where it is empty."""
+    looks: int = 0
+
+    def read_clocks(self) -> ClockReading:
+        """Reads the clocks."""
+        self.looks += 1
+        return self.readings[self.looks - 1] if self.readings else RIGHT
 
     def sweep(self, now: datetime, limits: SweepLimits) -> SweepReport:
         """Takes a step."""
@@ -65,7 +75,7 @@ class House:
                 is_flush = seconds < FLUSH_INTERVAL.total_seconds() * 2 and seconds > 1
                 if not is_flush:
                     self.rests.append(seconds)
-                if len(self.swept) == len(self.sweeps):
+                if len(self.swept) == len(self.sweeps) and self.looks >= len(self.readings):
                     done.set()
                     await asyncio.Event().wait()
                 await asyncio.sleep(0)
@@ -74,7 +84,7 @@ class House:
                 executor,
                 sweep=self.sweep,
                 flush=self.flush,
-                clock=lambda: NOON,
+                read_clocks=self.read_clocks,
                 limits=LIMITS,
                 sleep=sleep,
             )
@@ -99,6 +109,34 @@ def test_backlog_is_worked_off_with_short_rests(executor: Executor) -> None:
     assert all(MIN_REST.total_seconds() <= rest < low for rest in rests)
     assert house.swept == [(NOON, LIMITS)] * 3
     assert [(e["event"], e["waiting_count"]) for e in logs] == [("sweep.done", 15)]
+
+
+def skewed(off: timedelta) -> ClockReading:
+    """Makes what is read where the server's clock is off."""
+    return ClockReading(time=NOON, server_time=NOON + off, difference=-off, jump=None)
+
+
+def test_nothing_is_deleted_while_the_clocks_are_wrong(executor: Executor) -> None:
+    """The log says so once, again when it changes, and when they are right again."""
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    jumped = ClockReading(NOON, NOON, timedelta(0), jump=(NOON - 7 * day, NOON - hour))
+    wrong = [skewed(hour), skewed(hour + timedelta(seconds=9)), skewed(-hour), jumped, jumped]
+    house = House([SweepReport()], readings=[*wrong, RIGHT])
+
+    with capture_logs() as logs:
+        house.run(executor)
+
+    assert house.swept == [(NOON, LIMITS)]
+    assert [(entry["event"], entry.get("fault")) for entry in logs] == [
+        ("clock.wrong", "DIFFERS"),
+        ("clock.wrong", "DIFFERS"),
+        ("clock.wrong", "JUMPED_AHEAD"),
+        ("clock.right", None),
+    ]
+    first, _, jump, _ = logs
+    assert first["server_time"] == (NOON + hour).isoformat()
+    assert first["database_time"] == NOON.isoformat()
+    assert jump["nothing_deleted_until"] == (NOON + 23 * hour).isoformat()
 
 
 def test_rests_are_drawn_from_numbers_of_its_own(executor: Executor) -> None:
@@ -159,7 +197,7 @@ def test_end_waits_for_the_step_under_way(executor: Executor) -> None:
             return SweepReport()
 
         sweeper = Sweeper(
-            executor, sweep=sweep, flush=lambda: None, clock=lambda: NOON, sleep=_no_rest()
+            executor, sweep=sweep, flush=lambda: None, read_clocks=lambda: RIGHT, sleep=_no_rest()
         )
         sweeper.start()
         await asyncio.wait_for(begun.wait(), TIMEOUT)

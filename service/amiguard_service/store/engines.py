@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
@@ -18,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuch
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
+from amiguard_service.store.clocks import CLOCK_TIME, Clock, Clocks
 from amiguard_service.store.errors import (
     SchemaChangedError,
     StoreConflictError,
@@ -71,7 +73,8 @@ _HOLD_BOTH: Final = select(
     *(
         func.pg_advisory_xact_lock_shared(literal(key, BigInteger))
         for key in (_POLICY_LOCK, _IMAGES_LOCK)
-    )
+    ),
+    CLOCK_TIME.label("now"),
 )
 
 
@@ -88,15 +91,21 @@ class Database:
         *,
         pool_size: int = 4,
         check_schema: Callable[[sqlalchemy.Engine], None] = lambda _: None,
+        clock: Clock | None = None,
+        server_clock: Clock | None = None,
     ) -> None:
         """Makes the pool; connects to nothing yet. Raises StoreError for an unusable URL.
 
         `check_schema` raises SchemaChangedError where the schema is not the one that is needed.
+        Clocks are given by tests: see `Clocks`.
         """
         parsed = _parse_url(url)
         self.backend = parsed.get_backend_name()
         self.engine = _make_engine(parsed, pool_size)
         self._check_schema = check_schema
+        self.clocks = Clocks(
+            asks_database=self.backend == POSTGRESQL, clock=clock, server_clock=server_clock
+        )
         self.writer_count = pool_size if self.backend == POSTGRESQL else 1
         self._one_writer: AbstractContextManager[Any] = nullcontext()
         self._one_reader: AbstractContextManager[Any] = nullcontext()
@@ -129,6 +138,19 @@ class Database:
 
         with self._one_writer, self._noticing_migrations():
             return _attempt(work, begin=begin)
+
+    def now(self, connection: Connection) -> datetime:
+        """Returns the time that all servers of the database go by."""
+        return self.clocks.now(connection)
+
+    def hold_policy_and_images(self, connection: Connection) -> datetime:
+        """Keeps the policy and the known images as they are until this transaction ends.
+
+        Returns the time as `now` does, which costs nothing on the way.
+        """
+        if self.backend == POSTGRESQL:
+            return self.clocks.take(lambda: connection.execute(_HOLD_BOTH).one().now)
+        return self.now(connection)
 
     def check_schema(self) -> None:
         """Raises SchemaChangedError where the schema is not the one that is needed."""
@@ -205,12 +227,6 @@ def change_policy(connection: Connection) -> None:
     Whatever was judged by the policy before is then committed, and there to be judged again.
     """
     _lock(connection, _POLICY_LOCK, shared=False)
-
-
-def hold_policy_and_images(connection: Connection) -> None:
-    """Keeps the policy and the known images as they are until this transaction ends."""
-    if connection.dialect.name == POSTGRESQL:
-        connection.execute(_HOLD_BOTH)
 
 
 def change_images(connection: Connection) -> None:
