@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy import Engine as SqlEngine
@@ -31,7 +31,7 @@ from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store.changes import ChangePage
 from amiguard_service.store.clocks import Clock, read_clock
 from amiguard_service.store.engines import Database, naming_the_unavailable
-from amiguard_service.store.errors import SchemaChangedError, StoreError
+from amiguard_service.store.errors import SchemaChangedError, StoreBrokenError, StoreError
 from amiguard_service.store.history import fetch_history
 from amiguard_service.store.keys import delete_probe, fetch_or_make_key, store_probe
 from amiguard_service.store.listing import fetch_findings
@@ -43,6 +43,10 @@ from amiguard_service.tuning import Tuning
 __all__ = ["Batch", "Clock", "Engine", "Outcome", "read_clock"]
 
 T = TypeVar("T")
+
+CHECK_LIMIT: Final = timedelta(seconds=5)
+"""How long a start looks for damage at most: it finds what a small database has, and of a large one
+what is at its beginning."""
 
 
 class Engine:
@@ -85,6 +89,8 @@ class Engine:
                 if is_empty(database.engine):
                     upgrade(database.engine)
                 check(database.engine)
+            database.check_pages(CHECK_LIMIT)
+            database.guard_file()
         except BaseException:  # whatever it is, nobody else will close it
             database.close()
             raise
@@ -120,12 +126,23 @@ class Engine:
     def ping(self) -> None:
         """Raises StoreUnavailableError where the database cannot take what a commit writes.
 
-        SchemaChangedError, which is one, where another release has migrated it meanwhile.
+        SchemaChangedError, which is one, where another release has migrated it meanwhile, and
+        StoreBrokenError where it will be of no use until a person has acted.
         """
+        self._database.check_file()
         self._database.check_schema()
         now = self._database.now
         self._database.write(lambda c: store_probe(c, now=now(c)))
         self._database.write(delete_probe)
+
+    @property
+    def breakage(self) -> StoreBrokenError | None:
+        """Why the database is of no use any more, None while it is."""
+        return self._database.breakage
+
+    def check_file(self) -> None:
+        """Raises StoreReplacedError where a SQLite file was removed or replaced."""
+        self._database.check_file()
 
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Makes batches durable, with every finding they cause, in one transaction.

@@ -28,6 +28,7 @@ from amiguard_service.ordering import OrderSyntaxError
 from amiguard_service.store.changes import CursorAheadError, CursorExpiredError
 from amiguard_service.store.errors import (
     SchemaChangedError,
+    StoreBrokenError,
     StoreConflictError,
     StoreUnavailableError,
 )
@@ -271,6 +272,13 @@ def _schema_changed(error: SchemaChangedError) -> Answer:
     return _no_store(f"{error}; nothing was done")
 
 
+def _store_broken(_error: StoreBrokenError) -> Answer:
+    return _no_store(
+        "the database is damaged or was taken away; nothing was done, the server's log says what "
+        "to do"
+    )
+
+
 def _no_store(message: str) -> Answer:
     return Answer(
         StatusCode.UNAVAILABLE,
@@ -315,6 +323,7 @@ _TABLE: Final[Mapping[type, Callable[[Any], Answer]]] = MappingProxyType(
         PolicyError: _policy_invalid,
         SchemaChangedError: _schema_changed,
         StateTransitionError: _state_transition,
+        StoreBrokenError: _store_broken,
         StoreConflictError: _store_conflict,
         StoreUnavailableError: _store_unavailable,
         refusals.DrainingError: _draining,

@@ -10,7 +10,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -24,12 +24,13 @@ from amiguard_service.server import Capacity, Listener, ListenError, Server
 from amiguard_service.settings import SETTINGS, Address, hide_password
 from amiguard_service.sinks import Sink
 from amiguard_service.store.engines import Database, naming_the_unavailable
-from amiguard_service.store.errors import StoreError
+from amiguard_service.store.errors import StoreError, StoreReplacedError
 from amiguard_service.tls import make_listener
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_SCHEMA: Final = 3
+EXIT_REPLACED: Final = 4
 
 _OVERTIME_SECONDS: Final = 5
 """What is granted beyond the grace period to a stop that cannot be finished."""
@@ -37,7 +38,8 @@ _OVERTIME_SECONDS: Final = 5
 _EPILOG: Final = f"""\
 Each setting can be given in a TOML file under its name with underscores, in the environment as
 {PREFIX} and its name in capitals, and as a flag; the later ones win.
-Exit codes: 0 done, 1 failed, 2 a wrong setting or argument, 3 a database with another schema.
+Exit codes: 0 done, 1 failed, 2 a wrong setting or argument, 3 a database with another schema,
+4 a SQLite file that was removed or replaced while the server ran.
 """
 
 
@@ -53,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), EXIT_USAGE)
     except SchemaError as error:
         return _fail(str(error), EXIT_SCHEMA)
+    except StoreReplacedError as error:
+        code = _fail(str(error), EXIT_REPLACED)
+        sys.stderr.flush()
+        # At an end in order SQLite would delete, by its name, the log of what stands there now.
+        os._exit(code)
     except (ListenError, StoreError) as error:
         return _fail(str(error), EXIT_FAILURE)
     return 0
@@ -176,12 +183,18 @@ async def _serve_until_signalled(
             insecure=settings.insecure,
             version=version("amiguard"),
         )
-        signal_name = await stop
+        replaced = asyncio.create_task(server.wait_for_replacement())
+        ends: tuple[asyncio.Future[Any], ...] = (stop, replaced)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        signal_name = stop.result() if stop.done() else None
         log.info(logs.SERVER_DRAINING, signal=signal_name, grace_seconds=settings.grace_seconds)
         # A commit that waits for a database which does not answer ends with the process alone.
         # It is in a thread, which nothing can end; and nobody has been told that it succeeded.
         signal.alarm(settings.grace_seconds + _OVERTIME_SECONDS)
         await server.stop(settings.grace_seconds)
+        if replaced.done():
+            raise replaced.result()
+        replaced.cancel()
     finally:
         if settings.ready_file is not None:
             settings.ready_file.unlink(missing_ok=True)

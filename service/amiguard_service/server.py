@@ -34,6 +34,7 @@ from amiguard_service.senders import make_sender
 from amiguard_service.settings import Address
 from amiguard_service.sink_service import SinkService
 from amiguard_service.sinks import Sink
+from amiguard_service.store.errors import StoreBrokenError, StoreReplacedError
 from amiguard_service.store_calls import StoreCalls
 from amiguard_service.sweeper import Sweeper
 from amiguard_service.tokens import PageTokens
@@ -46,6 +47,8 @@ T = TypeVar("T")
 
 MAX_CALLS: Final = 512
 """Calls of all kinds that gRPC lets in at a time; each kind has a lower limit of its own."""
+FILE_INTERVAL: Final = timedelta(milliseconds=500)
+"""How often an idle server looks whether its SQLite file is still in its place."""
 _FLUSH_SECONDS: Final = 0.25
 """What the last answers get to leave the machine."""
 _LONG_SECONDS: Final = 24 * 3_600.0
@@ -103,13 +106,12 @@ class Server:
         self._availability = Availability(
             SERVICE_ROLES, probe=self._ping, probe_interval=capacity.probe_interval
         )
+        self._file_watch: asyncio.Task[None] | None = None
         self._pool = UnpackPool(capacity.unpack_worker_count)
         self._unpacker = Unpacker(
             self._pool, capacity.limits, launch_paths=lambda: engine.policy.rule.launch_paths
         )
-        self._committer = Committer(
-            engine, self._executor, on_store_lost=self._availability.lose_store
-        )
+        self._committer = Committer(engine, self._executor, on_store_lost=self._lose_store)
         self._sweeper = Sweeper(
             self._executor,
             sweep=engine.sweep,
@@ -117,7 +119,7 @@ class Server:
             read_clocks=engine.read_clocks,
             limits=capacity.sweep_limits,
         )
-        self._store = StoreCalls(self._executor, on_store_lost=self._availability.lose_store)
+        self._store = StoreCalls(self._executor, on_store_lost=self._lose_store)
         self._tuner = Tuner(engine, self._store)
         self._deliverer = Deliverer(
             engine,
@@ -141,10 +143,15 @@ class Server:
         await self._deliverer.open()
         await self._grpc.start()
         self._availability.start()
+        self._file_watch = asyncio.create_task(self._watch_file())
         self._sweeper.start()
         self._tuner.start()
         self._deliverer.start()
         return Address(self._listener.address.host, port)
+
+    async def wait_for_replacement(self) -> StoreReplacedError:
+        """Returns once the database's file was removed or replaced: the server has to end then."""
+        return await self._availability.wait_for_replacement()
 
     async def stop(self, grace_seconds: float) -> None:
         """Drains: streams are asked to leave, calls are finished. Returns within the grace period.
@@ -168,6 +175,8 @@ class Server:
         await self._sweeper.close()
         await self._tuner.close()
         await self._deliverer.close(timedelta(seconds=max(end - loop.time(), 0)))
+        if self._file_watch is not None:
+            self._file_watch.cancel()
         await self._availability.close()
         await self._pool.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -189,7 +198,7 @@ class Server:
                 tokens=tokens,
                 limits=self._limits,
                 drain=self._drain,
-                on_store_lost=self._availability.lose_store,
+                on_store_lost=self._lose_store,
                 pace=self._pace,
             ),
             self._grpc,
@@ -200,7 +209,7 @@ class Server:
                 self._executor,
                 tokens=tokens,
                 limits=self._limits,
-                on_store_lost=self._availability.lose_store,
+                on_store_lost=self._lose_store,
             ),
             self._grpc,
         )
@@ -226,6 +235,23 @@ class Server:
                 f"listen: got {address}, which is in use or not of this machine, "
                 "expected an address that is free"
             ) from None
+
+    def _lose_store(self) -> None:
+        breakage = self._engine.breakage
+        if breakage is None:
+            self._availability.lose_store()
+        else:
+            self._availability.break_store(breakage)
+
+    async def _watch_file(self) -> None:
+        """Looks, also where nobody calls, whether the database's file is still in its place."""
+        while True:
+            await asyncio.sleep(FILE_INTERVAL.total_seconds())
+            try:
+                await asyncio.to_thread(self._engine.check_file)
+            except StoreBrokenError as error:
+                self._availability.break_store(error)
+                return
 
     async def _ping(self) -> None:
         await self._in_executor(self._engine.ping)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
@@ -20,12 +20,17 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
 from amiguard_service.store.clocks import CLOCK_TIME, Clock, Clocks
+from amiguard_service.store.damage import check_pages, is_damage
 from amiguard_service.store.errors import (
     SchemaChangedError,
+    StoreBrokenError,
     StoreConflictError,
+    StoreDamagedError,
     StoreError,
+    StoreReplacedError,
     StoreUnavailableError,
 )
+from amiguard_service.store.file_guard import FileGuard
 
 T = TypeVar("T")
 
@@ -113,10 +118,12 @@ class Database:
             self._one_writer = threading.RLock()
         if isinstance(self.engine.pool, StaticPool):
             self._one_reader = self._one_writer
+        self._guard: FileGuard | None = None
+        self._breakage: StoreBrokenError | None = None
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Returns what `work` makes of one transaction that sees one state of the database."""
-        with self._one_reader, self._noticing_migrations():
+        with self._one_reader, self._noticing_migrations(), self._unbroken():
             return _attempt(work, begin=self._begin_read)
 
     def write(self, work: Callable[[Connection], T], *, lanes: Iterable[tuple[str, str]] = ()) -> T:
@@ -136,7 +143,7 @@ class Database:
                     connection.execute(_LOCK_LANES, {"keys": keys})
                 yield connection
 
-        with self._one_writer, self._noticing_migrations():
+        with self._one_writer, self._noticing_migrations(), self._unbroken():
             return _attempt(work, begin=begin)
 
     def now(self, connection: Connection) -> datetime:
@@ -156,6 +163,51 @@ class Database:
         """Raises SchemaChangedError where the schema is not the one that is needed."""
         with self._one_reader, naming_the_unavailable():
             self._check_schema(self.engine.execution_options(amiguard_begin="BEGIN"))
+
+    @property
+    def breakage(self) -> StoreBrokenError | None:
+        """Why the database is of no use any more, None while it is."""
+        return self._breakage
+
+    def guard_file(self) -> None:
+        """Has every transaction from now on fail once a SQLite file is removed or replaced."""
+        if self.backend != SQLITE or isinstance(self.engine.pool, StaticPool):
+            return
+        with naming_the_unavailable():
+            connection = self.engine.raw_connection()
+        driver_connection: Any = connection.driver_connection
+        connection.detach()
+        self._guard = FileGuard(driver_connection)
+
+    def check_file(self) -> None:
+        """Raises StoreReplacedError where a SQLite file was removed or replaced."""
+        with self._unbroken():
+            pass
+
+    def check_pages(self, limit: timedelta) -> None:
+        """Raises StoreDamagedError where SQLite finds damage within a time."""
+        if self.backend != SQLITE:
+            return
+        with naming_the_unavailable(), closing(self.engine.raw_connection()) as connection:
+            check_pages(connection, limit)
+
+    @contextmanager
+    def _unbroken(self) -> Iterator[None]:
+        """Raises StoreBrokenError before and after a block, once the database is broken, for good.
+
+        After it, because what was committed to a file without a name must not be acknowledged.
+        """
+        if self._breakage is not None:
+            raise self._breakage
+        try:
+            if self._guard is not None:
+                self._guard.check()
+            yield
+            if self._guard is not None:
+                self._guard.check()
+        except StoreBrokenError as error:
+            self._breakage = error
+            raise
 
     @contextmanager
     def _noticing_migrations(self) -> Iterator[None]:
@@ -187,8 +239,12 @@ class Database:
                 yield connection
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Closes every connection; leaves to the process's end what would touch another file."""
+        if isinstance(self._breakage, StoreReplacedError) and not self._breakage.may_close:
+            return
         self.engine.dispose()
+        if self._guard is not None:
+            self._guard.close()
 
 
 @contextmanager
@@ -204,6 +260,8 @@ def naming_the_unavailable() -> Iterator[None]:
             raise StoreUnavailableError("the database is unavailable") from error
         if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise StoreError("database: got a file that is no SQLite database") from error
+        if is_damage(error):
+            raise StoreDamagedError from error
         raise
 
 
@@ -342,6 +400,8 @@ def _attempt(
             if state in _TRY_AGAIN or (error.connection_invalidated and attempt == 1):
                 last = error
                 continue
+            if is_damage(error):
+                raise StoreDamagedError from error
             if _is_unavailable(error, state):
                 raise StoreUnavailableError("the database is unavailable") from error
             raise
