@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -23,7 +24,7 @@ from amiguard_service.ordering import OrderKey
 from amiguard_service.passes import Passes
 from amiguard_service.pins import LaneKey, LanesNeededError
 from amiguard_service.policies import Policies
-from amiguard_service.retention import SweepLimits, SweepReport, sweep
+from amiguard_service.retention import EVERYTHING, Kind, SweepLimits, SweepReport, sweep
 from amiguard_service.sink_book import SinkBook
 from amiguard_service.store import changes as change_store
 from amiguard_service.store import findings as finding_store
@@ -180,9 +181,11 @@ class Engine:
             return self._database.write(lambda c: note_time(c, clocks))
         return reading
 
-    def sweep(self, now: datetime, limits: SweepLimits) -> SweepReport:
+    def sweep(
+        self, now: datetime, limits: SweepLimits, kinds: AbstractSet[Kind] = EVERYTHING
+    ) -> SweepReport:
         """Deletes a little of what has been kept long enough: see `retention.sweep`."""
-        return sweep(self._database, self._policies, now=now, limits=limits)
+        return sweep(self._database, self._policies, now=now, limits=limits, kinds=kinds)
 
     def get_finding(self, finding_id: str) -> StoredFinding | None:
         """Returns one finding; None when there is none of this id."""

@@ -117,6 +117,7 @@ class Server:
             sweep=engine.sweep,
             flush=engine.coverage.flush,
             read_clocks=engine.read_clocks,
+            is_busy=lambda: self._committer.is_busy,
             limits=capacity.sweep_limits,
         )
         self._store = StoreCalls(self._executor, on_store_lost=self._lose_store)
