@@ -117,7 +117,7 @@ def _delete_older(
     """Deletes rows by a column, the least first; returns how many.
 
     Each by its key on PostgreSQL: a join with a list of keys may be planned to read the whole table
-    there. SQLite goes through the rows' numbers, in a third of the time.
+    there. SQLite goes through the rows' numbers, in half the time.
     """
     table = column.table
     if connection.dialect.name != POSTGRESQL and table.dialect_options["sqlite"]["with_rowid"]:
