@@ -36,6 +36,8 @@ _OVERSIZE_HINT = "larger than max"
 """gRPC itself answers an oversized message with RESOURCE_EXHAUSTED and this text, not the server:
 sending the same again cannot help. A structured detail from gRPC would let this go."""
 
+_RESET_HINT = "RST_STREAM"
+"""gRPC itself answers with INTERNAL and this text where a server or a proxy cut the call off."""
 
 _BY_REASON: Mapping[str, type[AmiguardError]] = {
     # Our own mistake, or the server's: nothing a caller could wait for or mend.
@@ -60,6 +62,8 @@ def error_of(failure: grpc.RpcError, *, target: str) -> AmiguardError:
     code, text = _code_and_text(failure)
     details = _details_of(failure)
     kind = _BY_REASON.get(details.reason or "") or _BY_CODE.get(code, errors.ServerFaultError)
+    if code is grpc.StatusCode.INTERNAL and _RESET_HINT in text:
+        kind = errors.UnreachableError
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and _OVERSIZE_HINT in text:
         kind = errors.InvalidRequestError
     error = kind(

@@ -11,13 +11,20 @@ import structlog
 from grpc_health.v1 import health, health_pb2
 
 from amiguard_service import logs
-from amiguard_service.store.errors import SchemaChangedError, StoreError, StoreUnavailableError
+from amiguard_service.store.errors import (
+    SchemaChangedError,
+    StoreBrokenError,
+    StoreError,
+    StoreReplacedError,
+    StoreUnavailableError,
+)
 
 OVERALL: Final = ""
 """The name under which the health protocol asks about the server as a whole."""
 
-PROBE_INTERVAL: Final = timedelta(seconds=1)
-"""Between two attempts to reach a lost database: small against what a failover takes."""
+PROBE_INTERVAL: Final = timedelta(milliseconds=500)
+"""Between two looks at the database: a SQLite file that is taken away is noticed within a second,
+and it is small against what a failover takes."""
 
 
 ANSWER_DEADLINE: Final = timedelta(seconds=5)
@@ -31,6 +38,8 @@ finds at the next look that its time is over, and the answer a moment later: it 
 
 class Availability:
     """Says NOT_SERVING while the database is lost, and from the moment the server drains.
+
+    Or for good, from when a person has to act: the database is damaged, or was taken away.
 
     None of its methods waits for whoever watches: a watcher that does not read holds nobody up.
     """
@@ -62,6 +71,8 @@ class Availability:
         self._teller: asyncio.Task[None] | None = None
         self._prober: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._breakage: StoreBrokenError | None = None
+        self._replaced: asyncio.Queue[StoreReplacedError] = asyncio.Queue()
         self._log = structlog.get_logger()
 
     def start(self) -> None:
@@ -71,10 +82,28 @@ class Availability:
 
     def lose_store(self, error: StoreUnavailableError) -> None:
         """Says NOT_SERVING, until the probe reaches the database again."""
-        if self._prober is None and not self._is_draining:
+        if isinstance(error, StoreBrokenError):
+            self.break_store(error)
+        elif self._prober is None and self._breakage is None and not self._is_draining:
             self._log.error(logs.STORE_UNAVAILABLE, reason=error.reason)
             self._prober = asyncio.create_task(self._await_store())
             self._tell(is_serving=False)
+
+    def break_store(self, error: StoreBrokenError) -> None:
+        """Says NOT_SERVING for good, and in the log what to do."""
+        if self._breakage is not None:
+            return
+        self._breakage = error
+        if isinstance(error, StoreReplacedError):
+            self._log.error(logs.STORE_REPLACED, error=str(error))
+            self._replaced.put_nowait(error)
+        else:
+            self._log.error(logs.STORE_DAMAGED, error=str(error), exc_info=error.__cause__)
+        self._tell(is_serving=False)
+
+    async def wait_for_replacement(self) -> StoreReplacedError:
+        """Returns once the database's file was removed or replaced; to be called once."""
+        return await self._replaced.get()
 
     def drain(self) -> None:
         """Says NOT_SERVING, for good."""
@@ -127,6 +156,9 @@ class Availability:
             await asyncio.sleep(self._interval)
             try:
                 await self._ask(self._probe)
+            except StoreBrokenError as error:
+                self.break_store(error)
+                return
             except SchemaChangedError as error:
                 if str(error) != said:
                     said = str(error)

@@ -32,7 +32,6 @@ from amiguard_service.store import findings as finding_store
 from amiguard_service.store import images as image_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store import pending
-from amiguard_service.store.engines import hold_policy_and_images
 from amiguard_service.store.history import insert_entries
 from amiguard_service.store.occurrences import OccurrenceKey, key_of
 from amiguard_service.store.pending import (
@@ -57,14 +56,14 @@ def commit(
     held: AbstractSet[LaneKey],
     now: datetime,
 ) -> tuple[list[Outcome], Counted]:
-    """Stores batches with everything they cause; the caller holds the locks of these lanes.
+    """Stores batches with everything they cause.
 
-    Those of the batches must be among them. Raises LanesNeededError where others are needed too:
+    The caller holds the policy, the known images and the locks of these lanes. Those of the batches
+    must be among them. Raises LanesNeededError where others are needed too:
     the transaction is then to be begun again with all of them.
 
     Returns what became of each, and the searches and launches that are new, to be counted.
     """
-    hold_policy_and_images(connection)
     policy = policies.read(connection, now=now)
     rows = [
         _waiting_row(key, arrival) for arrival in intake.arrivals.values() for key in arrival.keys

@@ -26,6 +26,8 @@ COMMIT_INTERVAL: Final = timedelta(milliseconds=100)
 milliseconds however little is in it."""
 QUIET_INTERVAL: Final = timedelta(milliseconds=10)
 """Without a new batch for so long, nobody is coming: whoever waits is not kept waiting."""
+BUSY_INTERVAL: Final = timedelta(seconds=1)
+"""How long after a batch the next one is expected: a forwarder sends several a second."""
 MAX_WAITING_BYTES: Final = 128 * 1024 * 1024
 """Decoded batches that wait for a transaction; who brings more waits, and reads nothing then."""
 _ITEM_BYTES: Final = 4_096
@@ -111,6 +113,12 @@ class Committer:
         self._last_arrival_at = asyncio.get_running_loop().time()
         self._start_commits()
         return outcome
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody commits, or has a moment ago."""
+        since = asyncio.get_running_loop().time() - self._last_arrival_at
+        return bool(self._commits) or since < BUSY_INTERVAL.total_seconds()
 
     async def close(self) -> None:
         """Returns once everything that was submitted is committed, or has failed."""

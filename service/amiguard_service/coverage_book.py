@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from threading import Lock
 from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import Connection
 
+from amiguard_service.clock_guard import read_clocks
 from amiguard_service.coverage import RegionCoverage, SourceCoverage
 from amiguard_service.diagnosis import (
     Diagnosis,
     are_silent,
+    diagnose_clocks,
     diagnose_durability,
     diagnose_region,
+    diagnose_retention,
     diagnose_sinks,
     diagnose_sources,
 )
 from amiguard_service.intake import Batch
 from amiguard_service.policies import Policies
+from amiguard_service.retention import waiting_horizon
 from amiguard_service.store import coverage as store
 from amiguard_service.store.durability import fetch_gaps
 from amiguard_service.store.engines import Database
 from amiguard_service.store.errors import StoreError
+from amiguard_service.store.pending import oldest_arrival
 from amiguard_service.store.sinks import fetch_progress
 from amiguard_service.tally import Counted, Tally
 
@@ -69,18 +72,15 @@ class CoverageBook:
     stores a batch would make it a fifth dearer, and its counts are not what a batch is for.
     """
 
-    def __init__(
-        self, database: Database, policies: Policies, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, database: Database, policies: Policies) -> None:
         self._database = database
         self._policies = policies
-        self._clock = clock
         self._lock = Lock()
         self._pending = Tally()
 
     def note(self, batch: Batch) -> None:
         """Counts a batch, but for its searches and launches; stored by the next `flush`."""
-        now = self._clock()
+        now = self._database.clocks.estimate()
         with self._lock:
             self._pending.add_batch(batch, arrival_time=now)
 
@@ -109,7 +109,8 @@ class CoverageBook:
         return self._database.read(lambda connection: self._report(connection, query))
 
     def _report(self, connection: Connection, query: CoverageQuery) -> CoverageReport:
-        now = self._clock()
+        reading = read_clocks(connection, self._database.clocks)
+        now = reading.time
         rule = self._policies.read(connection, now=now).rule
         sources = store.fetch_sources(connection, limit=MAX_SOURCES)
         found = store.fetch_regions(
@@ -128,8 +129,11 @@ class CoverageBook:
         ]
         if query.is_of_all:
             sinks = fetch_progress(connection)
+            oldest = oldest_arrival(connection)
             diagnoses = [
                 *diagnose_durability(fetch_gaps(connection)),
+                *diagnose_clocks(reading),
+                *diagnose_retention(oldest, now=now, horizon=waiting_horizon(rule)),
                 *diagnose_sources(sources, now=now, knows_places=bool(found)),
                 *diagnoses,
                 *diagnose_sinks(sinks, now=now),

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from amiguard_core.policy import RuleConfig
+from amiguard_service.clock_guard import ClockFault, ClockReading
 from amiguard_service.coverage import (
     CLOCK_TOLERANCE,
     LATENESS_BOUNDS,
@@ -50,6 +51,10 @@ SLOW_SHARE: Final = 0.05
 """A retry now and then is late; one record in twenty is not now and then."""
 
 
+RETENTION_LAG: Final = timedelta(hours=1)
+"""A backlog that a quiet hour works off is none to tell of."""
+
+
 class Code(StrEnum):
     """What can be wrong."""
 
@@ -67,6 +72,8 @@ class Code(StrEnum):
     SINK_FAILING = "SINK_FAILING"
     DEAD_LETTERS = "DEAD_LETTERS"
     NOT_DURABLE = "NOT_DURABLE"
+    CLOCK_WRONG = "CLOCK_WRONG"
+    RETENTION_BEHIND = "RETENTION_BEHIND"
 
 
 class Severity(StrEnum):
@@ -139,6 +146,48 @@ def diagnose_durability(gaps: Sequence[str]) -> tuple[Diagnosis, ...]:
         "see docs/operating.md."
     )
     return (Diagnosis(Code.NOT_DURABLE, Severity.WARNING, message),)
+
+
+def diagnose_clocks(reading: ClockReading) -> tuple[Diagnosis, ...]:
+    """Returns what is wrong with the clocks, so that nothing is deleted by them."""
+    if reading.fault is None:
+        return ()
+    if reading.fault is ClockFault.DIFFERS or reading.jump is None:
+        side = "behind" if reading.difference > timedelta(0) else "ahead of"
+        message = (
+            f"This server's clock is {spell(abs(reading.difference))} {side} the database's, whose "
+            f"time is {_moment(reading.time)}. Everything is dated by the database's clock, and "
+            "this server deletes nothing. Set the clock that is wrong."
+        )
+    else:
+        start, end = reading.jump
+        cause = (
+            "the clock was set back"
+            if reading.fault is ClockFault.WENT_BACK
+            else "the clock was set, or no server ran"
+        )
+        message = (
+            f"The database's time went from {_moment(start)} to {_moment(end)}: {cause}. Nothing "
+            f"is deleted until {_moment(reading.held_until(reading.jump))}. See that the time is "
+            f"right, which is {_moment(reading.time)} now."
+        )
+    return (Diagnosis(Code.CLOCK_WRONG, Severity.WARNING, message),)
+
+
+def diagnose_retention(
+    oldest_arrival: datetime | None, *, now: datetime, horizon: timedelta
+) -> tuple[Diagnosis, ...]:
+    """Returns whether searches and launches wait for longer than they should, a horizon."""
+    late = timedelta(0) if oldest_arrival is None else now - oldest_arrival - horizon
+    if late < RETENTION_LAG:
+        return ()
+    message = (
+        f"Retention is {late / timedelta(hours=1):.0f} h behind: the oldest search or launch that "
+        f"waits should have been deleted {spell(late)} ago, so the database grows. Records come "
+        "faster than they are deleted, or no server deletes: see the log for clock.wrong and "
+        "task.failed. Nothing is missed by it."
+    )
+    return (Diagnosis(Code.RETENTION_BEHIND, Severity.WARNING, message),)
 
 
 def diagnose_region(
@@ -324,6 +373,10 @@ def _of_region(coverage: RegionCoverage, code: Code, severity: Severity, message
     return Diagnosis(
         code, severity, message, account_id=coverage.account_id, region=coverage.region
     )
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _place(coverage: RegionCoverage) -> str:

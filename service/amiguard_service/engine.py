@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy import Engine as SqlEngine
 
 from amiguard_core.policy import Policy
 from amiguard_migrations import SchemaError, check, is_empty, upgrade
+from amiguard_service.clock_guard import ClockReading, note_time, read_clocks
 from amiguard_service.commit import commit
 from amiguard_service.coverage_book import CoverageBook
 from amiguard_service.filters import Filter
@@ -22,12 +24,13 @@ from amiguard_service.ordering import OrderKey
 from amiguard_service.passes import Passes
 from amiguard_service.pins import LaneKey, LanesNeededError
 from amiguard_service.policies import Policies
-from amiguard_service.retention import SweepLimits, SweepReport, sweep
+from amiguard_service.retention import EVERYTHING, Kind, SweepLimits, SweepReport, sweep
 from amiguard_service.sink_book import SinkBook
 from amiguard_service.store import changes as change_store
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store.changes import ChangePage
+from amiguard_service.store.clocks import Clock, read_clock
 from amiguard_service.store.durability import fetch_gaps
 from amiguard_service.store.engines import Database, naming_the_unavailable
 from amiguard_service.store.errors import SchemaChangedError, StoreError
@@ -43,46 +46,57 @@ __all__ = ["Batch", "Clock", "Engine", "Outcome", "read_clock"]
 
 T = TypeVar("T")
 
-Clock = Callable[[], datetime]
-
-
-def read_clock() -> datetime:
-    """Returns the present time, aware, in UTC."""
-    return datetime.now(UTC)
+CHECK_LIMIT: Final = timedelta(seconds=5)
+"""How long a start looks for damage at most: it finds what a small database has, and of a large one
+what is at its beginning."""
 
 
 class Engine:
     """Keeps one database the function of the records it was given. Safe to use from any thread."""
 
-    def __init__(self, database: Database, *, clock: Clock = read_clock) -> None:
+    def __init__(self, database: Database) -> None:
         """Takes a database whose schema is the present one: see `open`."""
         self._database = database
-        self._clock = clock
         self._listeners: tuple[Callable[[], None], ...] = ()
         self._policies = Policies()
-        self.tuning = Tuning(database, clock)
-        self.known_images = KnownImages(database, self._policies, clock)
-        self.passes = Passes(database, self._policies, clock)
-        self.coverage = CoverageBook(database, self._policies, clock)
-        self.sinks = SinkBook(database, clock)
+        self.tuning = Tuning(database)
+        self.known_images = KnownImages(database, self._policies)
+        self.passes = Passes(database, self._policies)
+        self.coverage = CoverageBook(database, self._policies)
+        self.sinks = SinkBook(database)
 
     @classmethod
-    def open(cls, url: str, *, pool_size: int = 4, clock: Clock = read_clock) -> Engine:
-        """Opens a database, making the schema where it is empty.
+    def open(
+        cls,
+        url: str,
+        *,
+        pool_size: int = 4,
+        clock: Clock | None = None,
+        server_clock: Clock | None = None,
+    ) -> Engine:
+        """Opens a database, making the schema where it is empty. Tests give clocks: see `Clocks`.
 
         Raises SchemaError where the schema is another one, StoreError for an unusable URL,
         StoreUnavailableError where nobody answers.
         """
-        database = Database(url, pool_size=pool_size, check_schema=_check_schema)
+        database = Database(
+            url,
+            pool_size=pool_size,
+            check_schema=_check_schema,
+            clock=clock,
+            server_clock=server_clock,
+        )
         try:
             with naming_the_unavailable():
                 if is_empty(database.engine):
                     upgrade(database.engine)
                 check(database.engine)
+            database.check_pages(CHECK_LIMIT)
+            database.guard_file()
         except BaseException:  # whatever it is, nobody else will close it
             database.close()
             raise
-        return cls(database, clock=clock)
+        return cls(database)
 
     @property
     def policy(self) -> Policy:
@@ -91,7 +105,8 @@ class Engine:
 
     def refresh_policy(self) -> Policy:
         """Returns the policy in force, whichever server put it there, ready to be judged by."""
-        policy = self._database.read(lambda c: self._policies.read(c, now=self._clock()))
+        now = self._database.now
+        policy = self._database.read(lambda c: self._policies.read(c, now=now(c)))
         # Here it holds nobody up; in the commit that is the first to need it, it would.
         policy.prepare()
         return policy
@@ -102,26 +117,28 @@ class Engine:
         return self._database.writer_count
 
     def now(self) -> datetime:
-        """Returns the present time by the engine's clock."""
-        return self._clock()
+        """Returns the time by the database's clock, as this server knows it, without asking it."""
+        return self._database.clocks.estimate()
 
     def page_token_keys(self) -> tuple[bytes, ...]:
         """Returns the keys that seal and open page tokens, the same for every replica."""
-        now = self._clock()
-        return (self._database.write(lambda c: fetch_or_make_key(c, "page_tokens", now=now)),)
+        now = self._database.now
+        return (self._database.write(lambda c: fetch_or_make_key(c, "page_tokens", now=now(c))),)
 
     def ping(self) -> None:
         """Raises StoreUnavailableError where the database cannot take what a commit writes.
 
-        SchemaChangedError, which is one, where another release has migrated it meanwhile.
+        SchemaChangedError, which is one, where another release has migrated it meanwhile, and
+        StoreBrokenError where it will be of no use until a person has acted.
         """
+        self._database.check_answers()
         self._database.check_schema()
-        now = self._clock()
-        self._database.write(lambda c: store_probe(c, now=now))
+        now = self._database.now
+        self._database.write(lambda c: store_probe(c, now=now(c)))
         self._database.write(delete_probe)
 
     def check_answers(self) -> None:
-        """Raises StoreUnavailableError where a database across a network does not answer.
+        """Raises StoreUnavailableError where the database does not answer, or is another one now.
 
         Cheaper than `ping`, for all the time; waits for as long as nobody answers.
         """
@@ -158,17 +175,28 @@ class Engine:
             return outcomes
 
     def _commit(self, intake: Intake, lanes: frozenset[LaneKey]) -> tuple[list[Outcome], Counted]:
+        hold = self._database.hold_policy_and_images
         return self._write(
-            lambda c: commit(c, intake, self._policies, held=lanes, now=self._clock()), lanes=lanes
+            lambda c: commit(c, intake, self._policies, held=lanes, now=hold(c)), lanes=lanes
         )
 
     def note(self, batch: Batch) -> None:
         """Counts a batch that brings nothing to store; see `coverage`."""
         self.coverage.note(batch)
 
-    def sweep(self, now: datetime, limits: SweepLimits) -> SweepReport:
+    def read_clocks(self) -> ClockReading:
+        """Returns what the clocks say, and whether anything should be deleted by them."""
+        clocks = self._database.clocks
+        reading = self._database.read(lambda c: read_clocks(c, clocks))
+        if reading.is_news:
+            return self._database.write(lambda c: note_time(c, clocks))
+        return reading
+
+    def sweep(
+        self, now: datetime, limits: SweepLimits, kinds: AbstractSet[Kind] = EVERYTHING
+    ) -> SweepReport:
         """Deletes a little of what has been kept long enough: see `retention.sweep`."""
-        return sweep(self._database, self._policies, now=now, limits=limits)
+        return sweep(self._database, self._policies, now=now, limits=limits, kinds=kinds)
 
     def get_finding(self, finding_id: str) -> StoredFinding | None:
         """Returns one finding; None when there is none of this id."""
@@ -215,9 +243,8 @@ class Engine:
 
         Raises EtagMismatchError where `etag` is given and not the current one.
         """
-        return self._write(
-            lambda c: edit_finding(c, finding_id, edit, etag=etag, now=self._clock())
-        )
+        now = self._database.now
+        return self._write(lambda c: edit_finding(c, finding_id, edit, etag=etag, now=now(c)))
 
     def move_finding(
         self, finding_id: str, move: Move, *, actor: str, etag: str | None = None
@@ -227,8 +254,9 @@ class Engine:
         Raises EtagMismatchError as above, StateTransitionError where its state does not allow the
         move, FieldInvalidError for a time of acceptance that cannot be.
         """
+        now = self._database.now
         return self._write(
-            lambda c: move_finding(c, finding_id, move, actor=actor, etag=etag, now=self._clock())
+            lambda c: move_finding(c, finding_id, move, actor=actor, etag=etag, now=now(c))
         )
 
     def list_finding_history(

@@ -29,6 +29,7 @@ from amiguard_service.store.changes import CursorAheadError, CursorExpiredError
 from amiguard_service.store.errors import (
     SchemaChangedError,
     StatementTimeoutError,
+    StoreBrokenError,
     StoreConflictError,
     StoreUnavailableError,
 )
@@ -272,6 +273,13 @@ def _schema_changed(error: SchemaChangedError) -> Answer:
     return _no_store(f"{error}; nothing was done")
 
 
+def _store_broken(_error: StoreBrokenError) -> Answer:
+    return _no_store(
+        "the database is damaged or was taken away; nothing was done, the server's log says what "
+        "to do"
+    )
+
+
 def _no_store(message: str) -> Answer:
     return Answer(
         StatusCode.UNAVAILABLE,
@@ -327,6 +335,7 @@ _TABLE: Final[Mapping[type, Callable[[Any], Answer]]] = MappingProxyType(
         SchemaChangedError: _schema_changed,
         StateTransitionError: _state_transition,
         StatementTimeoutError: _statement_timeout,
+        StoreBrokenError: _store_broken,
         StoreConflictError: _store_conflict,
         StoreUnavailableError: _store_unavailable,
         refusals.DrainingError: _draining,

@@ -28,12 +28,9 @@ class KnownImages:
     when it returns.
     """
 
-    def __init__(
-        self, database: Database, policies: Policies, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, database: Database, policies: Policies) -> None:
         self._database = database
         self._policies = policies
-        self._clock = clock
 
     def register(self, images: Sequence[KnownImage], *, actor: str) -> int:
         """Stores what is known of images; returns of how many that was news."""
@@ -90,7 +87,7 @@ class KnownImages:
         method: str,
         actor: str,
     ) -> None:
-        now = self._clock()
+        now = self._database.now(connection)
         state = ensure_policy(connection, now=now)
         hold_policy(connection)
         change_images(connection)

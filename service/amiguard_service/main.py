@@ -10,7 +10,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -31,12 +31,13 @@ from amiguard_service.server import Capacity, Listener, ListenError, Server
 from amiguard_service.settings import SETTINGS, Address, Settings, hide_password
 from amiguard_service.sinks import Sink
 from amiguard_service.store.engines import Database, naming_the_unavailable
-from amiguard_service.store.errors import StoreError
+from amiguard_service.store.errors import StoreError, StoreReplacedError
 from amiguard_service.tls import make_listener
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_SCHEMA: Final = 3
+EXIT_REPLACED: Final = 4
 
 _OVERTIME_SECONDS: Final = 1
 """What a stop gets beyond the grace period before nobody waits for the database any more."""
@@ -46,7 +47,8 @@ _LAST_SECONDS: Final = 6
 _EPILOG: Final = f"""\
 Each setting can be given in a TOML file under its name with underscores, in the environment as
 {PREFIX} and its name in capitals, and as a flag; the later ones win.
-Exit codes: 0 done, 1 failed, 2 a wrong setting or argument, 3 a database with another schema.
+Exit codes: 0 done, 1 failed, 2 a wrong setting or argument, 3 a database with another schema,
+4 a SQLite file that was removed or replaced while the server ran.
 """
 
 
@@ -62,6 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), EXIT_USAGE)
     except SchemaError as error:
         return _fail(str(error), EXIT_SCHEMA)
+    except StoreReplacedError as error:
+        code = _fail(str(error), EXIT_REPLACED)
+        sys.stderr.flush()
+        # At an end in order SQLite would delete, by its name, the log of what stands there now.
+        os._exit(code)
     except (ListenError, StoreError) as error:
         return _fail(str(error), EXIT_FAILURE)
     return 0
@@ -186,10 +193,16 @@ async def _serve_until_signalled(
             insecure=settings.insecure,
             version=version("amiguard"),
         )
-        signal_name = await stop
+        replaced = asyncio.create_task(server.wait_for_replacement())
+        ends: tuple[asyncio.Future[Any], ...] = (stop, replaced)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        signal_name = stop.result() if stop.done() else None
         log.info(logs.SERVER_DRAINING, signal=signal_name, grace_seconds=settings.grace_seconds)
         _limit_stop(engine, settings.grace_seconds)
         await server.stop(settings.grace_seconds)
+        if replaced.done():
+            raise replaced.result()
+        replaced.cancel()
     finally:
         if settings.ready_file is not None:
             settings.ready_file.unlink(missing_ok=True)

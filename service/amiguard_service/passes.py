@@ -6,7 +6,6 @@ moves it on in the transaction that does the work. A server that dies leaves not
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -27,12 +26,9 @@ CHUNK: Final = 200
 class Passes:
     """Takes the steps of the pass that is under way. Safe to use from any thread."""
 
-    def __init__(
-        self, database: Database, policies: Policies, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, database: Database, policies: Policies) -> None:
         self._database = database
         self._policies = policies
-        self._clock = clock
 
     def progress(self) -> PassProgress:
         """Returns how far the pass has come."""
@@ -70,7 +66,7 @@ class Passes:
         ):
             # Another server took this step, or the policy has changed again.
             return PassProgress(0) if state is None else state.progress
-        now = self._clock()
+        now = self._database.now(connection)
         if lane is not None:
             policy = self._policies.read(connection, now=now)
             apply_to_lane(connection, lane, policy, now=now)

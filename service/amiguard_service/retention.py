@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Connection
@@ -56,9 +58,26 @@ class SweepLimits:
     max_findings: int = 20
 
 
+class Kind(StrEnum):
+    """What is deleted."""
+
+    WAITING = "WAITING"
+    REJECTED = "REJECTED"
+    CHANGES = "CHANGES"
+    COVERAGE = "COVERAGE"
+    REQUESTS = "REQUESTS"
+    FINDINGS = "FINDINGS"
+
+
+EVERYTHING: Final = frozenset(Kind)
+
+
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What a step deleted; `has_more` says that the next one may find something at once."""
+    """What a step deleted; `has_more` says that the next one may find something at once.
+
+    `more_of` says of what kinds.
+    """
 
     waiting_count: int = 0
     rejected_count: int = 0
@@ -67,16 +86,17 @@ class SweepReport:
     coverage_count: int = 0
     request_count: int = 0
     has_more: bool = False
+    more_of: frozenset[Kind] = frozenset()
 
     def __add__(self, later: SweepReport) -> SweepReport:
         """Returns what this step and a later one deleted."""
         sums = {name: count + later.counts[name] for name, count in self.counts.items()}
-        return SweepReport(**sums, has_more=later.has_more)
+        return SweepReport(**sums, has_more=later.has_more, more_of=later.more_of)
 
     @property
     def counts(self) -> Mapping[str, int]:
         """How many of each kind, by the field's name."""
-        names = (of.name for of in fields(self) if of.name != "has_more")
+        names = (of.name for of in fields(self) if of.name.endswith("_count"))
         return {name: getattr(self, name) for name in names}
 
 
@@ -86,9 +106,14 @@ def waiting_horizon(rule: RuleConfig) -> timedelta:
 
 
 def sweep(
-    database: Database, policies: Policies, *, now: datetime, limits: SweepLimits
+    database: Database,
+    policies: Policies,
+    *,
+    now: datetime,
+    limits: SweepLimits,
+    kinds: AbstractSet[Kind] = EVERYTHING,
 ) -> SweepReport:
-    """Takes one step: a short transaction for each kind of thing that is kept.
+    """Takes one step: a short transaction for each of these kinds of things that are kept.
 
     Any number of servers may do so at a time. A step that is stopped leaves nothing half done, and
     the next one goes on from there.
@@ -115,25 +140,30 @@ def sweep(
     def requests(connection: Connection) -> int:
         return store.delete_requests(connection, made_before=now - REQUEST_RETENTION, limit=rows)
 
-    steps: tuple[tuple[Callable[[Connection], int], int], ...]
-    steps = (
-        (waiting, rows),
-        (rejections, few),
-        (changes, rows),
-        (coverage, rows),
-        (requests, rows),
-    )
-    counts = [database.write(step) for step, _ in steps]
-    finding_count, has_more_findings = _sweep_findings(database, policies, now=now, limits=limits)
+    def take(step: Callable[[Connection], int], most: int) -> tuple[int, bool]:
+        count = database.write(step)
+        return count, count >= most
+
+    steps: Mapping[Kind, Callable[[], tuple[int, bool]]] = {
+        Kind.WAITING: lambda: take(waiting, rows),
+        Kind.REJECTED: lambda: take(rejections, few),
+        Kind.CHANGES: lambda: take(changes, rows),
+        Kind.COVERAGE: lambda: take(coverage, rows),
+        Kind.REQUESTS: lambda: take(requests, rows),
+        Kind.FINDINGS: lambda: _sweep_findings(database, policies, now=now, limits=limits),
+    }
+    taken = {kind: step() for kind, step in steps.items() if kind in kinds}
+    counts = dict.fromkeys(Kind, 0) | {kind: count for kind, (count, _) in taken.items()}
+    more_of = frozenset(kind for kind, (_, has_more) in taken.items() if has_more)
     return SweepReport(
-        waiting_count=counts[0],
-        rejected_count=counts[1],
-        change_count=counts[2],
-        finding_count=finding_count,
-        coverage_count=counts[3],
-        request_count=counts[4],
-        has_more=has_more_findings
-        or any(count >= most for count, (_, most) in zip(counts, steps, strict=True)),
+        waiting_count=counts[Kind.WAITING],
+        rejected_count=counts[Kind.REJECTED],
+        change_count=counts[Kind.CHANGES],
+        finding_count=counts[Kind.FINDINGS],
+        coverage_count=counts[Kind.COVERAGE],
+        request_count=counts[Kind.REQUESTS],
+        has_more=bool(more_of),
+        more_of=more_of,
     )
 
 

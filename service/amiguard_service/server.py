@@ -36,6 +36,7 @@ from amiguard_service.senders import make_sender
 from amiguard_service.settings import Address
 from amiguard_service.sink_service import SinkService
 from amiguard_service.sinks import Sink
+from amiguard_service.store.errors import StoreReplacedError
 from amiguard_service.store_calls import StoreCalls
 from amiguard_service.sweeper import Sweeper
 from amiguard_service.tokens import PageTokens
@@ -118,14 +119,14 @@ class Server:
         self._unpacker = Unpacker(
             self._pool, capacity.limits, launch_paths=lambda: engine.policy.rule.launch_paths
         )
-        self._committer = Committer(
-            engine, self._executor, on_store_lost=self._availability.lose_store
-        )
+        lose_store = self._availability.lose_store
+        self._committer = Committer(engine, self._executor, on_store_lost=lose_store)
         self._sweeper = Sweeper(
             self._executor,
             sweep=engine.sweep,
             flush=engine.coverage.flush,
-            clock=engine.now,
+            read_clocks=engine.read_clocks,
+            is_busy=lambda: self._committer.is_busy,
             limits=capacity.sweep_limits,
         )
         self._store = StoreCalls(self._executor, on_store_lost=self._availability.lose_store)
@@ -159,6 +160,10 @@ class Server:
         self._tuner.start()
         self._deliverer.start()
         return Address(self._listener.address.host, port)
+
+    async def wait_for_replacement(self) -> StoreReplacedError:
+        """Returns once the database's file was removed or replaced: the server has to end then."""
+        return await self._availability.wait_for_replacement()
 
     async def stop(self, grace_seconds: float) -> None:
         """Drains: streams are asked to leave, calls are finished. Returns within the grace period.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -48,15 +48,14 @@ class Settled:
 class SinkBook:
     """Keeps what is to be delivered. Safe to use from any thread and by any number of servers."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
 
     def add(self, sink_ids: Iterable[str]) -> None:
         """Makes sinks known; those that are new are sent what changes from now on."""
-        ids, now = list(sink_ids), self._clock()
+        ids, now = list(sink_ids), self._database.now
         if ids:
-            self._database.write(lambda c: store.add_sinks(c, ids, now=now))
+            self._database.write(lambda c: store.add_sinks(c, ids, now=now(c)))
 
     def begin_turn(self, sink: Sink, *, max_claims: int) -> Turn:
         """Takes up what has changed, and claims deliveries that are due, one where the sink fails.
@@ -64,18 +63,19 @@ class SinkBook:
         The claims are this server's for the time of an attempt; whatever is not settled by then is
         anybody's again. A sink without work costs one read.
         """
-        now = self._clock()
-        if not self._database.read(lambda c: store.has_work(c, sink.sink_id, now=now)):
+        now_of, sink_id = self._database.now, sink.sink_id
+        if not self._database.read(lambda c: store.has_work(c, sink_id, now=now_of(c))):
             return Turn()
 
         def work(connection: Connection) -> tuple[list[Claim], bool]:
-            row = store.lock_sink(connection, sink.sink_id)
+            row = store.lock_sink(connection, sink_id)
+            now = now_of(connection)
             taken = store.take_up(connection, row, sink.condition, now=now, limit=PAGE_CHANGES)
             if row.resume_time is not None and row.resume_time > now:
                 return [], taken.has_gap
             until = now + sink.timeout + LEASE_MARGIN
             limit = 1 if row.failure_count else max_claims
-            claims = store.claim(connection, sink.sink_id, now=now, until=until, limit=limit)
+            claims = store.claim(connection, sink_id, now=now, until=until, limit=limit)
             return claims, taken.has_gap
 
         claims, has_gap = self._database.write(work)
@@ -92,23 +92,25 @@ class SinkBook:
         self, sink: Sink, outcomes: Sequence[tuple[Claim, Outcome]], *, draw: Callable[[], float]
     ) -> Settled:
         """Writes down what came of claims. A delivery among them says that the sink is well."""
-        now = self._clock()
-        settlements = [
-            store.Settlement(
-                claim,
-                outcome.is_delivered,
-                next_attempt(claim, outcome, limits=sink.limits, now=now, draw=draw()),
-                outcome.answer,
-            )
-            for claim, outcome in outcomes
-        ]
+        draws = [draw() for _ in outcomes]
         delivered_count = sum(outcome.is_delivered for _, outcome in outcomes)
         failures = [outcome for _, outcome in outcomes if not outcome.is_delivered]
         outages = [outcome for outcome in failures if not outcome.is_refusal]
         is_failing = bool(outages) and not delivered_count
 
-        def work(connection: Connection) -> bool:
+        def work(connection: Connection) -> tuple[bool, int]:
             row = store.lock_sink(connection, sink.sink_id)
+            now = self._database.now(connection)
+            settlements = [
+                store.Settlement(
+                    claim,
+                    outcome.is_delivered,
+                    next_attempt(claim, outcome, limits=sink.limits, now=now, draw=drawn),
+                    outcome.answer,
+                )
+                for (claim, outcome), drawn in zip(outcomes, draws, strict=True)
+            ]
+            dead = sum(not s.is_done and s.next_attempt_time is None for s in settlements)
             store.settle(connection, sink.sink_id, settlements, now=now)
             failure_count = row.failure_count + 1 if is_failing else 0
             resume_time = None
@@ -123,10 +125,9 @@ class SinkBook:
                 resume_time=resume_time,
                 error=failures[-1].answer if failures else None,
             )
-            return bool(row.failure_count)
+            return bool(row.failure_count), dead
 
-        was_failing = self._database.write(work)
-        dead = sum(not s.is_done and s.next_attempt_time is None for s in settlements)
+        was_failing, dead = self._database.write(work)
         return Settled(was_failing, is_failing, dead)
 
     def progress(self) -> list[SinkProgress]:
@@ -141,21 +142,21 @@ class SinkBook:
 
     def retry(self, sink_id: str, finding_id: str | None = None) -> int:
         """Makes dead letters due at once, of a sink or of one finding; returns how many."""
-        now = self._clock()
 
         def work(connection: Connection) -> int:
             store.lock_sink(connection, sink_id)
+            now = self._database.now(connection)
             return store.revive(connection, sink_id, finding_id, now=now)
 
         return self._database.write(work)
 
     def _drop(self, sink: Sink, claims: Iterable[Claim]) -> int:
         """Ends deliveries that there is nothing to send of any more; returns how many."""
-        now = self._clock()
         gone = [store.Settlement(claim, is_done=True) for claim in claims]
 
         def work(connection: Connection) -> None:
             store.lock_sink(connection, sink.sink_id)
+            now = self._database.now(connection)
             store.settle(connection, sink.sink_id, gone, now=now)
 
         if gone:

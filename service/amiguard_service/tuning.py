@@ -51,9 +51,8 @@ class Tuning:
     a pass over what is stored: see `passes`.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
 
     def get_entry(self, entry_id: str) -> StoredEntry | None:
         """Returns an entry; None when there is none of this id."""
@@ -210,7 +209,7 @@ class Tuning:
         """
 
         def work(connection: Connection) -> Preview:
-            now = self._clock()
+            now = self._database.now(connection)
             before = load(connection)
             return preview(
                 connection,
@@ -240,7 +239,7 @@ class Tuning:
 
         def find(connection: Connection, state: PolicyState) -> list[StoredEntry]:
             return store.fetch_expired(
-                connection, after=state.expired_through, through=self._clock()
+                connection, after=state.expired_through, through=self._database.now(connection)
             )
 
         def work(change: PolicyChange) -> bool:
@@ -263,14 +262,16 @@ class Tuning:
             return None if state is None else (work(connection, state),)
 
         def begin(connection: Connection) -> tuple[T]:
-            return (work(connection, ensure_policy(connection, now=self._clock())),)
+            return (
+                work(connection, ensure_policy(connection, now=self._database.now(connection))),
+            )
 
         (found,) = self._database.read(look) or self._database.write(begin)
         return found
 
     def _change(self, work: Callable[[PolicyChange], T], *, actor: str, guard: Guard) -> T:
         def checked(connection: Connection) -> T:
-            now = self._clock()
+            now = self._database.now(connection)
             if guard.keep_true_positives:
                 # Tried first as a whole: a refusal must leave nothing behind.
                 trial = PolicyChange(connection, actor=actor, guard=guard, now=now, is_trial=True)

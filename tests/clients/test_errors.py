@@ -176,6 +176,15 @@ def test_fault_says_what_to_look_for_in_the_log(server: ScriptedServer, client: 
     assert str(error).endswith("internal error (request r-17)")
 
 
+def test_call_that_was_cut_off_is_an_outage(server: ScriptedServer, client: Client) -> None:
+    """A stream that a server or a proxy resets is told by gRPC as INTERNAL, and may be retried."""
+    text = "Received RST_STREAM with error code 2"
+
+    error = failure_of(server, client, CODES.INTERNAL, text)
+
+    assert isinstance(error, UnreachableError)
+
+
 def test_message_over_grpcs_own_limit_is_not_overload(
     server: ScriptedServer, client: Client
 ) -> None:

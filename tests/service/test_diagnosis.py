@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from amiguard_core.policy import RuleConfig
+from amiguard_service.clock_guard import ClockReading
 from amiguard_service.coverage import (
     Days,
     RegionCount,
@@ -18,13 +19,17 @@ from amiguard_service.coverage import (
 )
 from amiguard_service.diagnosis import (
     MIN_HOURS,
+    RETENTION_LAG,
     SILENCE,
     SINK_LAG,
     Code,
     Diagnosis,
     Severity,
     are_silent,
+    diagnose_clocks,
+    diagnose_durability,
     diagnose_region,
+    diagnose_retention,
     diagnose_sinks,
     diagnose_sources,
     spell,
@@ -34,6 +39,12 @@ from tests.store.values import ACCOUNT, NOON
 
 RULE = RuleConfig()
 MINUTE = timedelta(minutes=1)
+SKEWED = ClockReading(
+    time=NOON,
+    server_time=NOON + timedelta(hours=25),
+    difference=-timedelta(hours=25),
+    jump=None,
+)
 STEADY = range(-48, 1)
 """Every hour of the last two days."""
 
@@ -338,7 +349,59 @@ def test_every_diagnosis_is_for_people() -> None:
             )
         ),
         *diagnose_sinks([BEHIND], now=NOON + 2 * SINK_LAG),
+        *diagnose_durability(["synchronous_commit = off"]),
+        *diagnose_clocks(SKEWED),
+        *diagnose_retention(NOON, now=NOON + 2 * RETENTION_LAG, horizon=timedelta(0)),
     ]
 
     assert {diagnosis.code for diagnosis in found} >= set(Code) - {Code.SLOW_DELIVERY}
     assert [d for d in found if not d.message.endswith(".") or "\n" in d.message] == []
+
+
+def jumped(start: datetime, end: datetime) -> ClockReading:
+    """Makes what is read an hour after the time jumped."""
+    now = end + timedelta(hours=1)
+    return ClockReading(time=now, server_time=now, difference=timedelta(0), jump=(start, end))
+
+
+@pytest.mark.parametrize(
+    ("reading", "said"),
+    [
+        (SKEWED, "clock is 25 h ahead of the database's, whose time is 2026-03-01 12:00:00 UTC"),
+        (
+            ClockReading(NOON, NOON - timedelta(days=3), timedelta(days=3), jump=None),
+            "clock is 3 d behind the database's",
+        ),
+        (
+            jumped(NOON, NOON + timedelta(days=7)),
+            "the clock was set, or no server ran. Nothing is deleted until 2026-03-09 12:00:00 UTC",
+        ),
+        (jumped(NOON, NOON - timedelta(days=7)), "the clock was set back"),
+    ],
+)
+def test_wrong_clock_is_told_with_both_times(reading: ClockReading, said: str) -> None:
+    """A person reads which clock it is, by how much, and until when nothing is deleted."""
+    (found,) = diagnose_clocks(reading)
+
+    assert (found.code, found.severity) == (Code.CLOCK_WRONG, Severity.WARNING)
+    assert said in found.message
+
+
+def test_right_clocks_are_no_news() -> None:
+    """Neither are they a day after a jump."""
+    over = jumped(NOON - timedelta(days=9), NOON - timedelta(days=2))
+    late = ClockReading(NOON, NOON, timedelta(0), jump=over.jump)
+
+    assert diagnose_clocks(late) == ()
+
+
+@pytest.mark.parametrize("oldest", [None, NOON, NOON - timedelta(hours=24) - RETENTION_LAG])
+def test_retention_is_behind_from_an_hour_on(oldest: datetime | None) -> None:
+    """How many hours is said; until then, or with nothing that waits, it is no news."""
+    lag = timedelta(hours=24)
+    found = diagnose_retention(oldest, now=NOON, horizon=lag)
+    later = diagnose_retention(oldest, now=NOON + timedelta(hours=30), horizon=lag)
+
+    is_late = oldest not in {None, NOON}
+    assert [d.code for d in found] == [Code.RETENTION_BEHIND] * is_late
+    assert ["31 h behind" in d.message for d in later] == [is_late] * (oldest is not None)

@@ -9,7 +9,7 @@ import pytest
 
 from amiguard_service.coverage_book import CoverageQuery
 from amiguard_service.diagnosis import SINK_LAG, Code, Severity, diagnose_sinks
-from amiguard_service.engine import Engine
+from amiguard_service.engine import Engine, read_clock
 from amiguard_service.sinks import SinkProgress
 from tests.service.operating import occur
 from tests.store.test_sinks import DOWN, deliver
@@ -68,8 +68,7 @@ def test_report_of_everything_tells_of_sinks(engine: Engine) -> None:
     engine.sinks.add(["siem"])
     occur(engine)
     deliver(engine, DOWN)
-    clock = engine._clock
-    engine.coverage._clock = lambda: clock() + timedelta(hours=1)
+    engine._database.clocks._clock = lambda: read_clock() + timedelta(hours=1)
 
     def codes(query: CoverageQuery) -> set[Code]:
         return {diagnosis.code for diagnosis in engine.coverage.report(query).diagnoses}

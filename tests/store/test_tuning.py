@@ -393,7 +393,8 @@ def test_change_and_records_do_not_wait_for_each_other_in_a_ring(postgres: Postg
         return ManualClock().now
 
     url = postgres.clear()
-    engine, changer = Engine.open(url, clock=ManualClock()), Engine.open(url, clock=clock)
+    engine = Engine.open(url, clock=ManualClock())
+    changer = Engine.open(url, clock=clock, server_clock=ManualClock())
     made = create(engine)
     holding = Event()
 

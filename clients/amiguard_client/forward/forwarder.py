@@ -17,6 +17,7 @@ from amiguard_client.errors import (
     InvalidRequestError,
     OverloadedError,
     PermissionDeniedError,
+    ServerFaultError,
     UnauthenticatedError,
     UnreachableError,
 )
@@ -124,6 +125,7 @@ class Forwarder:
         self._say = say
         self._stop = Stop()
         self._outages = Outages(say, counts)
+        self.faults = ServerFaults()
         self.patience = Patience(settings.retry, self._stop, self._outages)
         self._changed = threading.Condition()
         self._waiting: deque[Delivery] = deque()
@@ -266,6 +268,31 @@ class Forwarder:
         delivery.settle(outcomes)
 
 
+class ServerFaults:
+    """Tells an object that the server fails at from a server that fails at everything.
+
+    Safe to use from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failed: set[str] = set()
+
+    def went_well(self) -> None:
+        """Takes in that the server acknowledged something."""
+        with self._lock:
+            self._failed.clear()
+
+    def are_of_server(self, name: str) -> bool:
+        """Takes in that the server failed at an object; says whether at others, too, and no less.
+
+        No less: without acknowledging anything between them.
+        """
+        with self._lock:
+            self._failed.add(name)
+            return len(self._failed) > 1
+
+
 class _Submission:
     """Parts that are submitted together, until each is acknowledged or has a flaw."""
 
@@ -280,8 +307,13 @@ class _Submission:
         self._open_outcomes: dict[str, Outcome] = {}
 
     def run(self) -> dict[str, Outcome]:
-        """Returns the outcome of every part."""
-        failures = 0
+        """Returns the outcome of every part.
+
+        Raises the server's error where it fails at everything for longer than the retry policy
+        allows, or where the forwarder is to run once.
+        """
+        failures, outages, since = 0, 0, time.monotonic()
+        first = min(self._parts)
         while self._parts:
             try:
                 self._submit(list(self._parts.values()))
@@ -289,13 +321,24 @@ class _Submission:
                 raise
             except InvalidRequestError as error:
                 self._refused(error)
-            except Exception as error:  # noqa: BLE001 - whatever one object sets off costs no other
+            except Exception as error:
                 self._check(error)
                 failures += 1
-                if failures >= self._settings.max_attempts:
-                    self._flaw_all(_text_of(error))
-                else:
+                is_of_server = isinstance(
+                    error, ServerFaultError
+                ) and self._forwarder.faults.are_of_server(first)
+                if failures < self._settings.max_attempts:
                     self._stop.wait(self._forwarder.patience.delay(failures))
+                elif is_of_server:
+                    # No object is to blame, so none is given up for it.
+                    failures, outages = 0, outages + 1
+                    lasted = timedelta(seconds=time.monotonic() - since)
+                    if self._settings.is_once or lasted > self._settings.retry.give_up_after:
+                        raise
+                    self._outages.failed(SERVER, str(error))
+                    self._stop.wait(self._forwarder.patience.delay(outages))
+                else:
+                    self._flaw_all(_text_of(error))
         return self._outcomes
 
     def _submit(self, parts: Sequence[Part]) -> None:
@@ -330,6 +373,7 @@ class _Submission:
     def _take(self, result: BatchResult) -> None:
         """Counts one acknowledged batch."""
         self._outages.went_well(SERVER)
+        self._forwarder.faults.went_well()
         self._counts.add(RECORDS, "accepted", count=result.accepted_count)
         self._counts.add(RECORDS, "rejected", count=result.rejected_count)
         self._counts.add(RECORDS, "relevant", count=result.relevant_count)

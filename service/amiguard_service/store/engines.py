@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
@@ -15,15 +16,21 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
+from amiguard_service.store.clocks import CLOCK_TIME, Clock, Clocks
 from amiguard_service.store.connect import POSTGRESQL, READING, SQLITE, make_engine, parse_url
+from amiguard_service.store.damage import check_pages, is_damage
 from amiguard_service.store.errors import (
     SchemaChangedError,
     StatementTimeoutError,
+    StoreBrokenError,
     StoreConflictError,
+    StoreDamagedError,
     StoreError,
+    StoreReplacedError,
     StoreUnavailableError,
 )
 from amiguard_service.store.failures import advice_on, is_unavailable, reason_of
+from amiguard_service.store.file_guard import FileGuard
 from amiguard_service.store.links import Links
 
 T = TypeVar("T")
@@ -60,7 +67,8 @@ _HOLD_BOTH: Final = select(
     *(
         func.pg_advisory_xact_lock_shared(literal(key, BigInteger))
         for key in (_POLICY_LOCK, _IMAGES_LOCK)
-    )
+    ),
+    CLOCK_TIME.label("now"),
 )
 
 
@@ -77,16 +85,22 @@ class Database:
         *,
         pool_size: int = 4,
         check_schema: Callable[[sqlalchemy.Engine], None] = lambda _: None,
+        clock: Clock | None = None,
+        server_clock: Clock | None = None,
     ) -> None:
         """Makes the pool; connects to nothing yet. Raises StoreError for an unusable URL.
 
         `check_schema` raises SchemaChangedError where the schema is not the one that is needed.
+        Clocks are given by tests: see `Clocks`.
         """
         parsed = parse_url(url)
         self.backend = parsed.get_backend_name()
         self._links = Links()
         self.engine = make_engine(parsed, pool_size, self._links)
         self._check_schema = check_schema
+        self.clocks = Clocks(
+            asks_database=self.backend == POSTGRESQL, clock=clock, server_clock=server_clock
+        )
         self.writer_count = pool_size if self.backend == POSTGRESQL else 1
         self._one_writer: AbstractContextManager[Any] = nullcontext()
         self._one_reader: AbstractContextManager[Any] = nullcontext()
@@ -94,10 +108,12 @@ class Database:
             self._one_writer = threading.RLock()
         if isinstance(self.engine.pool, StaticPool):
             self._one_reader = self._one_writer
+        self._guard: FileGuard | None = None
+        self._breakage: StoreBrokenError | None = None
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Returns what `work` makes of one transaction that sees one state of the database."""
-        with self._one_reader, self._noticing_migrations():
+        with self._one_reader, self._noticing_migrations(), self._unbroken():
             return _attempt(work, begin=self._begin_read)
 
     def write(self, work: Callable[[Connection], T], *, lanes: Iterable[tuple[str, str]] = ()) -> T:
@@ -117,8 +133,21 @@ class Database:
                     connection.execute(_LOCK_LANES, {"keys": keys})
                 yield connection
 
-        with self._one_writer, self._noticing_migrations():
+        with self._one_writer, self._noticing_migrations(), self._unbroken():
             return _attempt(work, begin=begin)
+
+    def now(self, connection: Connection) -> datetime:
+        """Returns the time that all servers of the database go by."""
+        return self.clocks.now(connection)
+
+    def hold_policy_and_images(self, connection: Connection) -> datetime:
+        """Keeps the policy and the known images as they are until this transaction ends.
+
+        Returns the time as `now` does, which costs nothing on the way.
+        """
+        if self.backend == POSTGRESQL:
+            return self.clocks.take(lambda: connection.execute(_HOLD_BOTH).one().now)
+        return self.now(connection)
 
     def check_schema(self) -> None:
         """Raises SchemaChangedError where the schema is not the one that is needed."""
@@ -128,10 +157,11 @@ class Database:
     def check_answers(self) -> None:
         """Raises StoreUnavailableError where nobody answers; waits for as long as nobody does.
 
-        Needs a connection of its own alone. A file answers at once, so nothing is asked of SQLite.
+        Needs a connection of its own alone. Of SQLite only the file is looked at, which answers at
+        once: it raises StoreReplacedError where the file was removed or replaced.
         """
-        if self.backend == POSTGRESQL:
-            with suppress(StatementTimeoutError):
+        with self._unbroken(), suppress(StatementTimeoutError):
+            if self.backend == POSTGRESQL:
                 _attempt(lambda c: c.execute(_ASK), begin=self._begin_read)
 
     def cut(self) -> None:
@@ -141,6 +171,41 @@ class Database:
     def abandon(self) -> None:
         """Ends with an error whatever waits for PostgreSQL, now and from now on."""
         self._links.close()
+
+    def guard_file(self) -> None:
+        """Has every transaction from now on fail once a SQLite file is removed or replaced."""
+        if self.backend != SQLITE or isinstance(self.engine.pool, StaticPool):
+            return
+        with naming_the_unavailable():
+            connection = self.engine.raw_connection()
+        driver_connection: Any = connection.driver_connection
+        connection.detach()
+        self._guard = FileGuard(driver_connection)
+
+    def check_pages(self, limit: timedelta) -> None:
+        """Raises StoreDamagedError where SQLite finds damage within a time."""
+        if self.backend != SQLITE:
+            return
+        with naming_the_unavailable(), closing(self.engine.raw_connection()) as connection:
+            check_pages(connection, limit)
+
+    @contextmanager
+    def _unbroken(self) -> Iterator[None]:
+        """Raises StoreBrokenError before and after a block, once the database is broken, for good.
+
+        After it, because what was committed to a file without a name must not be acknowledged.
+        """
+        if self._breakage is not None:
+            raise self._breakage
+        try:
+            if self._guard is not None:
+                self._guard.check()
+            yield
+            if self._guard is not None:
+                self._guard.check()
+        except StoreBrokenError as error:
+            self._breakage = error
+            raise
 
     @contextmanager
     def _noticing_migrations(self) -> Iterator[None]:
@@ -172,8 +237,12 @@ class Database:
                 yield connection
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Closes every connection; leaves to the process's end what would touch another file."""
+        if isinstance(self._breakage, StoreReplacedError) and not self._breakage.may_close:
+            return
         self.engine.dispose()
+        if self._guard is not None:
+            self._guard.close()
 
 
 @contextmanager
@@ -190,6 +259,8 @@ def naming_the_unavailable() -> Iterator[None]:
         advice = advice_on(error)
         if advice is not None:
             raise StoreError(f"database: {advice}") from error
+        if is_damage(error):
+            raise StoreDamagedError from error
         raise
 
 
@@ -213,12 +284,6 @@ def change_policy(connection: Connection) -> None:
     Whatever was judged by the policy before is then committed, and there to be judged again.
     """
     _lock(connection, _POLICY_LOCK, shared=False)
-
-
-def hold_policy_and_images(connection: Connection) -> None:
-    """Keeps the policy and the known images as they are until this transaction ends."""
-    if connection.dialect.name == POSTGRESQL:
-        connection.execute(_HOLD_BOTH)
 
 
 def change_images(connection: Connection) -> None:
@@ -252,6 +317,8 @@ def _attempt(
                 continue
             if state == _CANCELED:
                 raise StatementTimeoutError(reason_of(error)) from error
+            if is_damage(error):
+                raise StoreDamagedError from error
             if is_unavailable(error):
                 raise StoreUnavailableError(reason_of(error)) from error
             raise

@@ -21,7 +21,6 @@ _ADVICE: Final = {
 """What to do about what the user of a new PostgreSQL lacks, by SQLSTATE."""
 _SQLITE_ADVICE: Final = {
     sqlite3.SQLITE_NOTADB: "got a file that is no SQLite database",
-    sqlite3.SQLITE_CORRUPT: "got a file that is damaged or cut short; put a backup in its place",
 }
 
 

@@ -168,6 +168,12 @@ def oldest_arrival(connection: Connection) -> datetime | None:
     return None if oldest is None else from_micros(oldest)
 
 
+def newest_arrival(connection: Connection) -> datetime | None:
+    """Returns when the record arrived that came last; None where none waits."""
+    newest = connection.execute(select(func.max(waiting_records.c.arrival_time))).scalar_one()
+    return None if newest is None else from_micros(newest)
+
+
 def _decode(kind: int, body: bytes) -> Search | Launch:
     if kind in {WaitingKind.LAUNCH, WaitingKind.PIN}:
         return _decode_launch(body)

@@ -275,7 +275,8 @@ retention_marks = Table(
     Column("change_time", Instant, nullable=False),
 )
 """How far a table has been cut: its greatest deleted id and the time of it, by the table's name.
-Written in the transaction that deletes."""
+Written in the transaction that deletes. And what `store.marks` keeps: times alone, by other names.
+"""
 
 rejected_records = Table(
     "rejected_records",
