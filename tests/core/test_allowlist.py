@@ -116,6 +116,14 @@ def test_longest_scope_and_no_longer_one_is_let_in() -> None:
     assert str(refused.value) == "account_ids: got 1001 accounts, wanted at most 1000"
 
 
+def test_text_that_is_no_account_is_told_in_part() -> None:
+    """Whatever its length, a message shows the first 64 characters of it."""
+    with pytest.raises(PolicyError) as refused:
+        check_entry(entry(EntryKind.TRUSTED_ACCOUNT, "x" * 70))
+
+    assert refused.value.got == repr("x" * 64)
+
+
 def test_longest_pattern_is_let_in() -> None:
     """A pattern may be as long as the longest name, or of one character."""
     check_entry(pattern("a" * 255))

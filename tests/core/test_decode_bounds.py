@@ -178,6 +178,13 @@ class TestBounds:
 
         assert (one_launch(started).template is None) is (tag_count < 2)
 
+    @pytest.mark.parametrize("tag", ["id", "version"])
+    def test_template_without_its_id_or_its_version_is_none(self, tag: str) -> None:
+        """An empty tag says as little as one that is absent."""
+        tags = {**template_tags(), f"aws:ec2launchtemplate:{tag}": ""}
+
+        assert one_launch(run_instances(tags=tags)).template is None
+
     def test_four_envelopes_are_opened_and_no_more(self) -> None:
         """A record may stand in three envelopes; nobody wraps one oftener."""
         held: list[Json] = [SEARCH]

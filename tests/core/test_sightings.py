@@ -149,6 +149,12 @@ class TestLogFiles:
         assert seconds(decoded) == [0, count - 1]
         assert decoded.record_count == count
 
+    def test_file_of_searches_alone_has_nothing_to_see(self) -> None:
+        """Where and when searches were made is known of each of them."""
+        decoded = decode_log_file(log_file([SEARCH, SEARCH]))
+
+        assert (len(decoded.searches), decoded.seen, decoded.unseen_count) == (2, [], 0)
+
     @pytest.mark.parametrize("count", [1, 2, MIN_BOTH_ENDS - 1])
     def test_last_record_of_a_short_file_is_enough(self, count: int) -> None:
         """Of a file that is read in no time, one record is seen."""
