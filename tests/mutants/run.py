@@ -92,16 +92,22 @@ def _reached(path: Path) -> frozenset[Path]:
     return frozenset(reached)
 
 
-def reaching_tests(module: str) -> list[str]:
-    """Returns the tests that reach a module: those first that reach little else."""
+def reaching_tests(module: str) -> tuple[list[str], list[str]]:
+    """Returns the tests that bear a module's name, and the others that reach it.
+
+    Of these come first those that reach little else.
+    """
     path = _FOLDERS[CORE] / f"{module}.py"
     tests = [test for test in _FOLDERS["tests"].glob("core/test_*.py") if path in _reached(test)]
-    return list(map(str, sorted(tests, key=lambda test: (len(_reached(test)), test))))
+    tests.sort(key=lambda test: (len(_reached(test)), test))
+    own = [test for test in tests if test.stem.startswith(f"test_{module.lstrip('_')}")]
+    return list(map(str, own)), [str(test) for test in tests if test not in own]
 
 
 def judge(name: Name, source: str) -> Fate:
     """Returns what the tests make of a mutant."""
-    survives = passes(f"{CORE}.{name.module}", source, reaching_tests(name.module))
+    phases = filter(None, reaching_tests(name.module))
+    survives = all(passes(f"{CORE}.{name.module}", source, tests) for tests in phases)
     return Fate.SURVIVED if survives else Fate.KILLED
 
 
@@ -116,7 +122,7 @@ def judge_all(mutants: Mapping[Name, str], *, jobs: int) -> Iterator[tuple[Name,
 def check_planting() -> None:
     """Ends the program unless the tests pass on the core as it is, and see a mutant of it."""
     whole = (_FOLDERS[CORE] / "policy.py").read_text()
-    tests = reaching_tests("policy")[:1]
+    tests, _ = reaching_tests("policy")
     if not passes(f"{CORE}.policy", whole, tests):
         raise SystemExit("Tests fail without any mutant: run `make test` first.")
     if passes(f"{CORE}.policy", "raise RuntimeError", tests):

@@ -141,6 +141,7 @@ def test_batches_that_keep_coming_wait_for_each_other(monkeypatch: pytest.Monkey
 
     async def act(committer: Committer) -> None:
         await (await committer.submit(NEEDS_A_COMMIT))
+        await until(lambda: not committer._commits)
         others = [await committer.submit(NEEDS_A_COMMIT) for _ in range(module.MAX_GROUP_BATCHES)]
         await asyncio.gather(*others)
 
@@ -175,6 +176,7 @@ def test_what_waits_for_more_is_committed_at_the_end(monkeypatch: pytest.MonkeyP
 
     async def act(committer: Committer) -> Sequence[asyncio.Future[Outcome]]:
         await (await committer.submit(NEEDS_A_COMMIT))
+        await until(lambda: not committer._commits)
         return [await committer.submit(NEEDS_A_COMMIT) for _ in range(3)]
 
     waiting = run(store, act)
