@@ -210,6 +210,19 @@ def test_a_session_without_an_arn_shares_the_lane_of_its_role() -> None:
     assert origin_of(whole).lane == origin_of(redacted).lane
 
 
+def test_a_principal_without_an_actor_has_its_own_lane() -> None:
+    """Either of the two is enough to be found by."""
+    bob = f"arn:aws:iam::{ACCOUNT}:user/bob"
+    by_principal, by_actor = (
+        Origin("e", datetime(2026, 3, 2, tzinfo=UTC), "us-east-1", account_id=ACCOUNT, **who)
+        for who in ({"principal_arn": bob}, {"actor_arn": bob})
+    )
+
+    assert by_principal.lane == by_actor.lane == bob
+    assert by_principal.is_identified
+    assert by_actor.is_identified
+
+
 def test_a_record_of_no_account_has_no_lane() -> None:
     """What names no account can never be correlated."""
     origin = Origin(

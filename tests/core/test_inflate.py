@@ -66,6 +66,18 @@ def test_text_past_the_limit_is_refused(codec: Codec, texts: list[int]) -> None:
     assert caught.value.path == "$"
 
 
+@every_codec
+def test_as_many_members_as_the_bound_are_taken_and_no_more(codec: Codec) -> None:
+    """However little each holds, so that no file is opened without an end."""
+    member = gzip.compress(b"x")
+    assert inflate(member * 1_000, max_bytes=LIMIT, codec=codec) == b"x" * 1_000
+
+    with pytest.raises(InputTooLargeError) as caught:
+        inflate(member * 1_000 + gzip.compress(b""), max_bytes=LIMIT, codec=codec)
+
+    assert str(caught.value) == "$: got more gzip members, wanted at most 1000"
+
+
 def test_plain_text_past_the_limit_is_refused() -> None:
     """The limit holds for text that was never compressed."""
     with pytest.raises(InputTooLargeError):
