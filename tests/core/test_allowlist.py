@@ -105,6 +105,13 @@ def test_scope_is_accounts() -> None:
     assert refused.value.field == "account_ids[1]"
 
 
+def test_public_names_have_nothing_to_do_with_accounts() -> None:
+    """What looks like a name of a public family is none where the entry is of an account."""
+    account = entry(EntryKind.TRUSTED_ACCOUNT, "000000000001")
+
+    check_entry(account, public_patterns=[Pattern.parse("0*")])
+
+
 def test_longest_scope_and_no_longer_one_is_let_in() -> None:
     """Exactly as many accounts as an entry may have are let in; one more is refused."""
     accounts = tuple(f"{number:012}" for number in range(MAX_ACCOUNTS + 1))
@@ -196,6 +203,27 @@ class TestLint:
         shadowed = (narrower.name.removeprefix("allowlistEntries/"), Fault.SHADOWED)
 
         assert (shadowed in faults(wider, narrower)) is is_shadowed
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            (pattern("acme-*", name="a"), pattern("acme-**", name="b")),
+            (
+                entry(EntryKind.TRUSTED_ACCOUNT, "1", name="a"),
+                entry(EntryKind.TRUSTED_ACCOUNT, "1", name="b"),
+            ),
+            (
+                entry(EntryKind.TRUSTED_OWNER, "amazon", name="a"),
+                entry(EntryKind.TRUSTED_OWNER, "amazon", name="b"),
+            ),
+        ],
+        ids=["patterns", "accounts", "owners"],
+    )
+    def test_of_two_that_do_the_same_the_second_is_shadowed(
+        self, first: AllowlistEntry, second: AllowlistEntry
+    ) -> None:
+        """Of whatever kind, and however they are written, deleting one remark's entry is safe."""
+        assert faults(first, second) == faults(second, first) == [("b", Fault.SHADOWED)]
 
     def test_of_two_alike_one_is_shadowed(self) -> None:
         """Two entries that do the same never shadow each other both."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from amiguard_core import allowlist, clients, decode, events, findings, inflate, policy, sightings
+from amiguard_core import (
+    allowlist,
+    clients,
+    decode,
+    events,
+    findings,
+    inflate,
+    pipeline,
+    policy,
+    sightings,
+)
 
 
 def test_bounds_are_those_that_are_promised() -> None:
@@ -39,6 +49,11 @@ def test_bounds_are_those_that_are_promised() -> None:
         "one record looked into of": 16,
         "records of a long file": 128,
     }
+
+
+def test_image_without_a_name_is_stored_as_an_empty_one() -> None:
+    """Databases hold it, and filters take it for none."""
+    assert pipeline.UNNAMED_IMAGE == ""
 
 
 def test_times_of_the_rule_are_those_that_are_promised() -> None:

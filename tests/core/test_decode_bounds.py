@@ -19,6 +19,7 @@ from tests.core.specimens import (
     one_launch,
     one_search,
     refusal,
+    without,
 )
 from tests.data.launch_paths import create_launch_template, request_spot_fleet, template_tags
 from tests.data.records import run_instances
@@ -161,6 +162,21 @@ class TestBounds:
         read = origin.user_agent if field == "userAgent" else origin.source_ip_address
         assert read == "x" * most
 
+    def test_longest_key_is_counted_in_bytes(self) -> None:
+        """A text in another script is read as long as its UTF-8 fits."""
+        longest = encode(changed(SEARCH, "eventID", "é" * 64))
+
+        assert one_search(longest).origin.event_id == "é" * 64
+        assert refusal(encode(changed(SEARCH, "eventID", "é" * 64 + "x"))) == "$.eventID"
+
+    @pytest.mark.parametrize("field", ["userAgent", "sourceIPAddress"])
+    def test_text_for_people_that_is_absent_is_empty(self, field: str) -> None:
+        """Some services call without saying by what, or from where."""
+        origin = one_search(encode(without(SEARCH, field))).origin
+
+        read = origin.user_agent if field == "userAgent" else origin.source_ip_address
+        assert read == ""
+
     @pytest.mark.parametrize("number", [1, 2**63 - 1])
     def test_every_version_number_that_ec2_can_give_is_read(self, number: int) -> None:
         """Versions are counted from 1, in 64 bits."""
@@ -208,6 +224,14 @@ class TestCounts:
 
         assert counts(decoded) == (0, 0, 0, 3)
 
+    def test_searches_without_their_parameters_are_counted(self) -> None:
+        """They are searches, of which all but the parameters is known."""
+        omitted = encode(changed(SEARCH, "requestParameters", {"omitted": True}))
+
+        decoded = decode_records([omitted, encode(SEARCH), omitted])
+
+        assert (len(decoded.searches), decoded.omitted_count) == (3, 2)
+
     def test_records_inside_a_record_of_records_are_refused(self) -> None:
         """Else a few bytes could stand for more records than one input may hold."""
         held = {"Records": [{"Records": [SEARCH, SEARCH]}, LAUNCH]}
@@ -216,6 +240,17 @@ class TestCounts:
 
         assert counts(decoded) == (0, 1, 1, 1)
         assert decoded.rejections[0].message == f"$.Records[0]: {UNKNOWN}"
+
+    @pytest.mark.parametrize("parameter", [0, 1])
+    def test_one_image_by_parameter_makes_a_launch_through_a_parameter(
+        self, parameter: int
+    ) -> None:
+        """A call that names several images names one of them so, wherever it stands."""
+        images = ["ami-1", "ami-2"]
+        images[parameter] = "resolve:ssm:/golden"
+
+        assert one_launch(request_spot_fleet(image_ids=images)).through_parameter
+        assert not one_launch(request_spot_fleet(image_ids=["ami-1", "ami-2"])).through_parameter
 
     def test_fleet_that_names_a_template_alone_is_a_launch_without_images(self) -> None:
         """RequestSpotFleet has `launchSpecifications` or templates, never both."""

@@ -306,15 +306,7 @@ class TestKnownImages:
             for images in (amazon, own)
         )
 
-        both = score(
-            asked({"name": [PLAIN]}),
-            DOCUMENTED,
-            account_id=ACCOUNT,
-            images=launched(image(1, owner=ACCOUNT), image(2, alias="amazon")),
-        )[-1]
-
         assert by_alias.allowlist_entry == "allowlistEntries/alias-amazon"
-        assert both.allowlist_entry == "allowlistEntries/alias-amazon"
         assert by_account.allowlist_entry is None
 
     @pytest.mark.parametrize(

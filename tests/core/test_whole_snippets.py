@@ -27,6 +27,10 @@ LOOKUPS: Final = {
         notes=("First note.", "Second note."),
     ),
     "names": Lookup(owners=("amazon",), filters=(SearchFilter("name", ("a-*", "b c")),)),
+    "one name": Lookup(
+        owners=("amazon",),
+        filters=(SearchFilter("name", ("a-*",)), SearchFilter("tag-key", ("y",))),
+    ),
     "owners": Lookup(owners=("amazon",)),
 }
 FORMS: Final = ("unknown", *sorted(_WRITERS))
