@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from amiguard_core.findings import ScoreStep
 from amiguard_core.policy import KnownImage
-from amiguard_core.score import ScoreStep, score
+from amiguard_core.score import score
 from tests.core.test_score import DOCUMENTED, PLAIN, STRANGER, asked, image, launched
 from tests.data.records import ACCOUNT
 
