@@ -78,6 +78,12 @@ def test_pattern_that_reaches_public_names_needs_force() -> None:
     check_entry(pattern("ubuntu/images/acme-*"), force=True)
 
 
+def test_first_of_several_public_families_is_named() -> None:
+    """A pattern that reaches many is told of one, in the order of the table."""
+    with pytest.raises(PolicyError, match=r"public names ubuntu/images/\* of Canonical"):
+        check_entry(pattern("ubuntu*"))
+
+
 def test_public_family_of_the_rule_counts_too() -> None:
     """A family that the rule configuration adds is as public as those built in."""
     with pytest.raises(PolicyError, match="vendor-"):
