@@ -2,11 +2,12 @@
 .DELETE_ON_ERROR:
 
 # Overridable: the Python to make .venv with, the processes tests run in, what `breaking` compares with,
-# the rounds of `robustness`, what `bench` measures, and V=1 to see what pip does.
+# the rounds of `robustness`, the mutants of `mutants`, what `bench` measures, and V=1 to see what pip does.
 PYTHON ?= python3
 JOBS ?= 2
 AGAINST ?= .git\#branch=main
 ROUNDS ?= 20
+SAMPLE ?= 100
 SEED ?= random
 BACKEND ?= both
 ONLY ?=
@@ -85,6 +86,10 @@ run: install ## Serve in the foreground on a local SQLite file, for this machine
 .PHONY: robustness
 robustness: install ## Break everything around the servers, round after round: ROUNDS=20 SEED=random
 	PYTHONPATH=. $(BIN)/python tests/robustness/run.py --backend $(BACKEND) --rounds $(ROUNDS) --seed $(SEED)
+
+.PHONY: mutants
+mutants: install ## Plant faults in the core that tests should notice: SAMPLE=100 SEED=random ONLY="judge"
+	PYTHONPATH=. $(BIN)/python tests/mutants/run.py --sample $(SAMPLE) --seed $(SEED) --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
 # Whole it takes half an hour and 12 GB of disk; ONLY="ingest relevant" takes some of it, QUICK=1 a look.
 .PHONY: bench

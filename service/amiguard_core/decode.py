@@ -372,7 +372,7 @@ class _Reader:
 
     def _open_node(self, node: Node, index: int, *, may_hold_records: bool = True) -> None:
         for _ in range(_MAX_ENVELOPES):
-            if isinstance(node.value, str):
+            if isinstance(node.value, str) and node.value.lstrip().startswith("{"):
                 node = parse_inner(node)
             if not isinstance(node.value, dict):
                 raise node.refuse("a JSON object")

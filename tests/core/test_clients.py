@@ -90,6 +90,45 @@ def test_most_specific_program_is_named(user_agent: str, client: str) -> None:
     assert client_of(user_agent) == client
 
 
+ALONE = {
+    "packer": ("packer/1.9", "packer-plugin-amazon/1.2"),
+    "pulumi": ("pulumi/3.1", "pulumi-aws/6.0", "pulumiaws/6.0", "pulumiawsnative/1.1"),
+    "opentofu": ("opentofu/1.8", "opentofu-1.8", "tofu/1.8"),
+    "terraform": ("terraform/1.5", "terraform-provider-aws/5.1", "hashicorp-terraform-exec/0.17"),
+    "ansible": ("ansible/2.15", "ansible-core/2.17"),
+    "cdk": ("aws-cdk/2.150", "cdk-cli/2.150"),
+    "eksctl": ("eksctl/0.190",),
+    "karpenter": ("karpenter", "karpenter.sh-1.5"),
+    "aws-cli": ("aws-cli/2.17",),
+    "aws-powershell": ("awspowershell.common/4.1",),
+    "boto3": ("boto3/1.34",),
+    "botocore": ("botocore/1.34",),
+    "aws-sdk-go": ("aws-sdk-go/1.44", "aws-sdk-go-v2/1.36"),
+    "aws-sdk-java": ("aws-sdk-java/2.20", "aws-sdk-android/2.22"),
+    "aws-sdk-kotlin": ("aws-sdk-kotlin/1.0",),
+    "aws-sdk-js": ("aws-sdk-js/3.9", "aws-sdk-js-v3/3.9", "aws-sdk-nodejs/2.1"),
+    "aws-sdk-ruby": ("aws-sdk-ruby3/3.1", "aws-sdk-ruby/1.3"),
+    "aws-sdk-php": ("aws-sdk-php/3.3", "aws-sdk-php2/2.8"),
+    "aws-sdk-dotnet": ("aws-sdk-dotnet-45/3.3", "awssdk-dotnet/4.0"),
+    "aws-sdk-rust": ("aws-sdk-rust/1.3",),
+    "aws-sdk-cpp": ("aws-sdk-cpp/1.11",),
+    "aws-sdk-swift": ("aws-sdk-swift/1.0",),
+}
+
+
+@pytest.mark.parametrize(
+    ("client", "product"), [(client, each) for client, names in ALONE.items() for each in names]
+)
+def test_program_is_named_by_each_of_its_names_alone(client: str, product: str) -> None:
+    """Releases and parts of one program write different names, often with nothing beside them."""
+    assert client_of(product) == client_of(f"m/F {product} os/linux") == client
+
+
+def test_every_program_is_tried_by_name() -> None:
+    """Whoever adds a program adds what it writes."""
+    assert set(ALONE) == CLIENTS - SERVICES - {"aws-service", "console", "unknown"}
+
+
 @pytest.mark.parametrize(("user_agent", "client"), SEEN)
 def test_letter_case_does_not_matter(user_agent: str, client: str) -> None:
     """The same user agent in capitals or in small letters names the same client."""

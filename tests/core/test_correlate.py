@@ -7,8 +7,16 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from amiguard_core.correlate import later, pair, prevailing, unique
-from amiguard_core.events import Launch, LaunchPath, Origin, Search, SearchFilter, SearchRequest
+from amiguard_core.correlate import later, pair, pair_pinned, prevailing, unique
+from amiguard_core.events import (
+    Launch,
+    LaunchPath,
+    Origin,
+    Search,
+    SearchFilter,
+    SearchRequest,
+    TemplateVersion,
+)
 from amiguard_core.policy import CorrelateBy, Policy, RuleConfig
 from tests.data.records import ACCOUNT, NINE_O_CLOCK, REGION
 
@@ -240,3 +248,18 @@ def test_later_is_by_time_then_event_id_then_fullness() -> None:
         for less in ascending[: position + 1]:
             assert later(less, greater) == greater
             assert later(greater, less) == greater
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_from_it"), [(-1, False), (0, True), (1, True), (90 * 86_400, True)]
+)
+def test_launch_is_from_a_pin_that_was_made_before_it(seconds: int, *, is_from_it: bool) -> None:
+    """Any time later, and in the same second, but never before the version was there."""
+    made = TemplateVersion("lt-1", "1")
+    policy = Policy(rule=RuleConfig(launch_paths=tuple(LaunchPath)))
+    pin = Launch(origin("t", 60), path=LaunchPath.CREATE_LAUNCH_TEMPLATE, template=made)
+    started = Launch(origin("l", 60 + seconds), template=made)
+
+    found = list(pair_pinned([(search("s"), pin)], [started], policy))
+
+    assert bool(found) is is_from_it

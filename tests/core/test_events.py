@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amiguard_core.decode import decode_records
-from amiguard_core.events import MAX_INSTANCE_IDS, Origin, Search, SearchFilter, SearchRequest
+from amiguard_core.events import (
+    MAX_INSTANCE_IDS,
+    Launch,
+    LaunchPath,
+    Origin,
+    Search,
+    SearchFilter,
+    SearchRequest,
+    TemplateVersion,
+)
 from tests.data import identities
 from tests.data.identities import Identity
 from tests.data.records import ACCOUNT, describe_images, run_instances
@@ -208,6 +217,32 @@ def test_a_session_without_an_arn_shares_the_lane_of_its_role() -> None:
     redacted = {name: value for name, value in whole.items() if name != "arn"}
 
     assert origin_of(whole).lane == origin_of(redacted).lane
+
+
+def test_a_call_that_failed_to_say_its_version_pins_nothing() -> None:
+    """Later launches can be known by the version alone; a launch with one is none that pins."""
+    made = TemplateVersion("lt-1", "1")
+    where = Origin("e", datetime(2026, 3, 2, tzinfo=UTC), "us-east-1")
+    pins = [
+        Launch(where, path=path, template=template).is_pin
+        for path in (LaunchPath.CREATE_LAUNCH_TEMPLATE, LaunchPath.RUN_INSTANCES)
+        for template in (made, None)
+    ]
+
+    assert pins == [True, False, False, False]
+
+
+def test_a_principal_without_an_actor_has_its_own_lane() -> None:
+    """Either of the two is enough to be found by."""
+    bob = f"arn:aws:iam::{ACCOUNT}:user/bob"
+    by_principal, by_actor = (
+        Origin("e", datetime(2026, 3, 2, tzinfo=UTC), "us-east-1", account_id=ACCOUNT, **who)
+        for who in ({"principal_arn": bob}, {"actor_arn": bob})
+    )
+
+    assert by_principal.lane == by_actor.lane == bob
+    assert by_principal.is_identified
+    assert by_actor.is_identified
 
 
 def test_a_record_of_no_account_has_no_lane() -> None:

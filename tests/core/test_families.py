@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from itertools import permutations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amiguard_core import families
 from amiguard_core.families import PUBLIC_FAMILIES, NameFamily, families_of, suggested_owners
 from amiguard_core.patterns import Pattern, covers, intersects
 
@@ -92,6 +94,33 @@ def test_owners_are_account_ids_or_aliases() -> None:
 
     assert owners - accounts == ALIASES
     assert all(family.owners for family in PUBLIC_FAMILIES)
+
+
+def test_accounts_elsewhere_are_by_partition_or_region() -> None:
+    """A place is a partition or a region, and has accounts of its own there."""
+    published = [publisher for publisher, _ in families._PUBLISHED]
+    elsewhere = [item for publisher in published for item in publisher.elsewhere]
+
+    assert elsewhere
+    for place, owners in elsewhere:
+        assert place in {"aws-cn", "aws-us-gov"} or re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", place)
+        assert owners
+        assert all(re.fullmatch(r"\d{12}", owner) for owner in owners)
+
+
+def test_regions_that_every_account_has_are_regions() -> None:
+    """Each reads as a region of the commercial partition does."""
+    regions = families._DEFAULT_REGIONS
+
+    assert len(regions) == 17
+    assert all(re.fullmatch(r"[a-z]{2}-[a-z]+-\d", region) for region in regions)
+
+
+def test_families_are_of_characters_that_a_name_may_have() -> None:
+    """EC2 lets images be named by these and no others; with a further one nothing is matched."""
+    for family in PUBLIC_FAMILIES:
+        assert re.fullmatch(r"[A-Za-z0-9()\[\] ./'@_*?-]+", family.pattern.text), family
+    assert all(re.fullmatch(r"[A-Za-z0-9 ]+", name) for name in families._PUBLISHERS)
 
 
 def test_families_begin_with_a_coined_word() -> None:

@@ -62,6 +62,20 @@ def test_a_window_may_be_one_second_to_24_hours(window: timedelta) -> None:
 
 
 @pytest.mark.parametrize(
+    "rule",
+    [
+        RuleConfig(lateness=timedelta(0)),
+        RuleConfig(lateness=timedelta(days=35)),
+        RuleConfig(public_patterns=("a", "x" * 255)),
+        RuleConfig(public_patterns=("acme-*",) * 200),
+    ],
+)
+def test_a_setting_at_its_bound_is_in_force(rule: RuleConfig) -> None:
+    """What is just within a bound is as good as any other."""
+    rule.check()
+
+
+@pytest.mark.parametrize(
     ("rule", "field"),
     [
         (RuleConfig(window=timedelta(0)), "correlation_window"),

@@ -146,6 +146,14 @@ def test_names_of_unknown_owner_among_known_ones_are_mentioned() -> None:
     assert "Some of the names have no known owner" not in every
 
 
+def test_names_that_are_all_of_unknown_owner_are_not_some_of_them() -> None:
+    """Where no owner is known, the choice that is marked is the only one to be made."""
+    none = mended(search("our-app-*"), "boto3").fix_snippet
+
+    assert "CHOOSE THE OWNER" in none
+    assert "Some of the names" not in none
+
+
 def test_publisher_of_suggested_owners_alone_is_named() -> None:
     """A pattern that says nothing of whom it means names no publisher."""
     remedy = mended(search(UBUNTU, "*"), "boto3")
@@ -167,11 +175,29 @@ def test_owners_asked_for_are_replaced() -> None:
     assert "allowlist" in remedy.steps[2]
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        search(UBUNTU, owners=("*",)),
+        search(UBUNTU, owner_id=("9*",)),
+        search(UBUNTU, owner_alias=("*",)),
+    ],
+    ids=["owners", "owner-id", "owner-alias"],
+)
+def test_any_owner_asked_for_is_said_to_be_replaced(request_: SearchRequest) -> None:
+    """A search may state an owner in one of three places."""
+    replaced = "These owners replace those that the search asked for."
+
+    assert replaced in mended(request_, "boto3").fix_snippet
+    assert replaced not in mended(search(UBUNTU), "boto3").fix_snippet
+
+
 def test_omitted_parameters_are_mentioned() -> None:
     """A search whose parameters CloudTrail left out gets a lookup that says what is missing."""
     remedy = mended(SearchRequest(parameters_omitted=True), "terraform")
 
     assert "CloudTrail left the parameters out" in remedy.fix_snippet
+    assert "left the parameters out" not in mended(search(UBUNTU), "terraform").fix_snippet
     assert 'owners      = ["self"]' in remedy.fix_snippet
 
 
@@ -214,8 +240,8 @@ def test_images_that_aws_lists_as_parameters_are_offered_so(name: str, tree: str
     """Both the third step and the snippet say where the image id can be had without a search."""
     remedy = mended(search(name), "aws-cli")
 
-    assert tree in remedy.steps[2]
-    assert tree in "\n".join(comments_of(remedy.fix_snippet))
+    assert re.search(rf"{tree}(?![\w/~-])", remedy.steps[2])
+    assert any(line.endswith(f" {tree}") for line in comments_of(remedy.fix_snippet))
 
 
 @pytest.mark.parametrize(

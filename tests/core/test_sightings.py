@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, timedelta
 
 import pytest
@@ -51,6 +52,14 @@ class TestOneByOne:
 
         assert seconds(decoded) == seen
         assert decoded.unseen_count == count - len(seen)
+
+    @pytest.mark.parametrize("odd", [encode(NOISE | {"requestID": "é"}), b"{"])
+    def test_one_in_sixteen_is_looked_into_among_odd_ones_too(self, odd: bytes) -> None:
+        """A text that is not ASCII, or is no record, changes nothing for its neighbours."""
+        decoded = decode_records([*(encode(noise(number)) for number in range(40)), odd])
+
+        assert seconds(decoded)[:3] == [0, 16, 32]
+        assert len(decoded.seen) == 3
 
     @pytest.mark.parametrize("wrap", [eventbridge, lookup_event])
     def test_every_record_in_an_envelope_is_seen(self, wrap: object) -> None:
@@ -108,6 +117,20 @@ class TestOneByOne:
         assert (seen.account_id, seen.region) == (ACCOUNT, REGION)
         assert seen.event_time == NINE_O_CLOCK
 
+    def test_time_without_a_zone_is_utc_wherever_the_server_stands(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Forwarders that leave the zone out write CloudTrail's own time."""
+        monkeypatch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        try:
+            (seen,) = decode_records([encode(NOISE | {"eventTime": "2026-03-02 09:00:00"})]).seen
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+
+        assert seen.event_time == NINE_O_CLOCK
+
     @pytest.mark.parametrize(
         "record",
         [
@@ -149,12 +172,27 @@ class TestLogFiles:
         assert seconds(decoded) == [0, count - 1]
         assert decoded.record_count == count
 
+    def test_file_of_searches_alone_has_nothing_to_see(self) -> None:
+        """Where and when searches were made is known of each of them."""
+        decoded = decode_log_file(log_file([SEARCH, SEARCH]))
+
+        assert (len(decoded.searches), decoded.seen, decoded.unseen_count) == (2, [], 0)
+
     @pytest.mark.parametrize("count", [1, 2, MIN_BOTH_ENDS - 1])
     def test_last_record_of_a_short_file_is_enough(self, count: int) -> None:
         """Of a file that is read in no time, one record is seen."""
         decoded = decode_log_file(log_file([noise(number) for number in range(count)]))
 
         assert seconds(decoded) == [count - 1]
+
+    def test_file_whose_first_record_has_no_place_is_looked_into_throughout(self) -> None:
+        """Where an end says nothing, one in sixteen is seen."""
+        count = MIN_BOTH_ENDS
+        records = [without(noise(0), "awsRegion"), *(noise(n) for n in range(1, count))]
+
+        decoded = decode_log_file(log_file(records))
+
+        assert seconds(decoded) == list(range(ONE_IN, count, ONE_IN))
 
     def test_file_of_several_regions_is_looked_into_throughout(self) -> None:
         """Where the ends differ, one in sixteen is seen."""
@@ -200,6 +238,12 @@ class TestLogFiles:
         text = b"\n".join(encode(noise(number)) for number in range(40))
 
         assert seconds(decode_log_file(text)) == [0, 16, 32]
+
+
+def test_records_seen_are_never_more_than_those_read() -> None:
+    """What was seen and then refused leaves no others, rather than fewer than none."""
+    assert Decoded(seen=[SEEN]).unseen_count == 0
+    assert Decoded(seen=[SEEN], record_count=2).unseen_count == 1
 
 
 @given(

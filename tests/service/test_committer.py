@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Event
 from typing import TypeVar
 
@@ -130,6 +131,58 @@ def test_batches_that_wait_share_a_transaction() -> None:
 
     assert [len(group) for group in store.groups] == [1, 10]
     assert len(outcomes) == 11
+
+
+def test_batches_that_keep_coming_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one that came alone, a transaction waits until it is full while none is long ago."""
+    monkeypatch.setattr(module, "COMMIT_INTERVAL", timedelta(hours=1))
+    monkeypatch.setattr(module, "QUIET_INTERVAL", timedelta(hours=1))
+    store = Store()
+
+    async def act(committer: Committer) -> None:
+        await (await committer.submit(NEEDS_A_COMMIT))
+        await until(lambda: not committer._commits)
+        others = [await committer.submit(NEEDS_A_COMMIT) for _ in range(module.MAX_GROUP_BATCHES)]
+        await asyncio.gather(*others)
+
+    run(store, act)
+
+    assert [len(group) for group in store.groups] == [1, module.MAX_GROUP_BATCHES]
+
+
+@pytest.mark.parametrize("over", ["COMMIT_INTERVAL", "QUIET_INTERVAL"])
+def test_a_batch_is_kept_waiting_by_neither_interval_alone(
+    monkeypatch: pytest.MonkeyPatch, over: str
+) -> None:
+    """Where the last transaction is long ago, or nobody comes any more, the next one starts."""
+    for name in ("COMMIT_INTERVAL", "QUIET_INTERVAL"):
+        monkeypatch.setattr(module, name, timedelta(hours=0 if name == over else 1))
+    store = Store()
+
+    async def act(committer: Committer) -> None:
+        for _ in range(3):
+            await (await committer.submit(NEEDS_A_COMMIT))
+
+    run(store, act)
+
+    assert [len(group) for group in store.groups] == [1, 1, 1]
+
+
+def test_what_waits_for_more_is_committed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever closes is not kept waiting for batches that will not come."""
+    monkeypatch.setattr(module, "COMMIT_INTERVAL", timedelta(hours=1))
+    monkeypatch.setattr(module, "QUIET_INTERVAL", timedelta(hours=1))
+    store = Store()
+
+    async def act(committer: Committer) -> Sequence[asyncio.Future[Outcome]]:
+        await (await committer.submit(NEEDS_A_COMMIT))
+        await until(lambda: not committer._commits)
+        return [await committer.submit(NEEDS_A_COMMIT) for _ in range(3)]
+
+    waiting = run(store, act)
+
+    assert [len(group) for group in store.groups] == [1, 3]
+    assert all(outcome.done() for outcome in waiting)
 
 
 def test_a_group_is_bounded() -> None:

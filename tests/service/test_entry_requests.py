@@ -106,6 +106,15 @@ def test_wrong_entry_is_refused_by_its_field(
     assert len(call(running, wire.ListAllowlistEntriesRequest()).allowlist_entries) == 4
 
 
+def test_longest_reason_is_kept_whole(running: Running) -> None:
+    """A justification of exactly the bound is taken and given back; so is a scope of the bound."""
+    accounts = [f"{number:012}" for number in range(1_000)]
+
+    made = create(running, allowlist_entry=entry(justification="x" * 2_000, account_ids=accounts))
+
+    assert (made.justification, list(made.account_ids)) == ("x" * 2_000, accounts)
+
+
 def test_force_vouches_for_public_names_and_not_for_every_name(running: Running) -> None:
     """A pattern that reaches into a public family needs force; one of every name has no way in."""
     made = create(running, allowlist_entry=entry("ubuntu/*"), force=True)

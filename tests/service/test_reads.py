@@ -12,6 +12,7 @@ from amiguard.v1 import finding_service_pb2 as wire
 from amiguard.v1.finding_pb2 import Finding
 from amiguard_service.engine import Engine
 from amiguard_service.store.errors import StoreUnavailableError
+from amiguard_service.tokens import PageTokens, Position
 from tests.data import agents
 from tests.data.records import ACCOUNT, NINE_O_CLOCK, describe_images, run_instances
 from tests.data.shapes import encode
@@ -187,6 +188,27 @@ def test_a_token_of_another_call_is_refused(running: Running) -> None:
     told = refused(running, "ListOccurrences", request)
 
     assert told.metadata == {"method": "ListOccurrences"}
+
+
+def test_a_token_of_ours_with_another_position_is_refused(engine: Engine, running: Running) -> None:
+    """A release may seal positions of another form: the list begins again, and nothing breaks."""
+    fill(running)
+    name = listed(running, page_size=1).findings[0].name
+    finding = name.removeprefix("findings/").encode()
+    tokens = PageTokens(engine.page_token_keys())
+    requests: dict[str, tuple[Any, bytes, Position]] = {
+        "ListOccurrences": (wire.ListOccurrencesRequest(finding=name), finding, ("text",)),
+        "ListFindingHistory": (wire.ListFindingHistoryRequest(finding=name), finding, ("text",)),
+        "GetCoverage": (wire.GetCoverageRequest(), b'["",""]', (1, 2)),
+    }
+
+    told = []
+    for call, (request, bound, position) in requests.items():
+        request.page_token = tokens.seal(call, bound, position)
+        told.append(refused(running, call, request))
+
+    assert [each.reason for each in told] == ["PAGE_TOKEN_MISMATCH"] * len(requests)
+    assert [each.metadata for each in told] == [{"method": call} for call in requests]
 
 
 def test_a_token_outlives_another_page_size_and_other_spacing(running: Running) -> None:

@@ -15,6 +15,7 @@ from amiguard_service.engine import Engine
 from amiguard_service.identity import Principal, Role, Token, Tokens
 from amiguard_service.lifecycle import Closure
 from amiguard_service.stored import Disposition
+from amiguard_service.tokens import PageTokens
 from tests.service.operating import (
     HOUR,
     OURS,
@@ -244,6 +245,15 @@ def test_list_is_filtered(running: Running, text: str, found: list[str]) -> None
     listed = call(running, wire.ListAllowlistEntriesRequest(filter=text)).allowlist_entries
 
     assert [e.name.partition("/")[2] for e in listed] == found
+
+
+def test_page_token_of_another_position_is_refused(engine: Engine, running: Running) -> None:
+    """A release may seal positions of another form: that is no defect, the list begins again."""
+    sealed = PageTokens(engine.page_token_keys()).seal("ListRuleConfigs", b"", ("text", "more"))
+
+    answer = refused(running, wire.ListRuleConfigsRequest(page_token=sealed))
+
+    assert answer.reason == "PAGE_TOKEN_MISMATCH"
 
 
 def test_page_token_goes_on_with_its_own_list(running: Running) -> None:
