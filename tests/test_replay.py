@@ -18,7 +18,7 @@ import pytest
 from amiguard_core.decode import decode_log_file, decode_records
 from amiguard_core.events import LaunchPath
 from amiguard_core.findings import Finding
-from amiguard_core.inflate import inflate
+from amiguard_core.log_files.inflate import inflate
 from amiguard_core.pipeline import evaluate, find
 from amiguard_core.policy import Policy
 
@@ -91,7 +91,7 @@ def test_published_records_read_without_a_refusal() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_a_case_makes_the_findings_it_expects(case: str) -> None:
     """Every finding, with its score, and for each launch the search it follows."""
-    text = inflate(recorded("cases", f"{case}.ndjson.gz").read_bytes(), max_bytes=MAX_BYTES)
+    text = inflate(recorded("cases", f"{case}.ndjson.gz").read_bytes(), max_bytes=MAX_BYTES).text
     expected = json.loads(recorded("cases", f"{case}.expected.json").read_text())
     for finding in expected:
         finding["name_patterns"].sort()
@@ -107,4 +107,6 @@ def test_a_case_reads_the_same_as_a_log_file(case: str) -> None:
     data = recorded("cases", f"{case}.ndjson.gz").read_bytes()
     text = gzip.decompress(data)
 
-    assert decode_records(text.splitlines()) == decode_log_file(inflate(data, max_bytes=MAX_BYTES))
+    assert decode_records(text.splitlines()) == decode_log_file(
+        inflate(data, max_bytes=MAX_BYTES).text
+    )

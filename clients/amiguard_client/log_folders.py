@@ -7,8 +7,8 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from amiguard_client.left_out import LeftOut, Reason
 from amiguard_client.log_names import (
@@ -51,7 +51,7 @@ class FoundFile:
         """Returns what the file system says of the file; raises an OSError."""
         return self.path.stat(follow_symlinks=not self.below or self.follows_links)
 
-    def open(self) -> BinaryIO:
+    def open(self) -> BufferedReader:
         """Opens the file for reading; raises an OSError.
 
         A file that is named is opened whatever it is. One that was found has to be a regular file

@@ -11,7 +11,7 @@ import re
 from typing import BinaryIO, Final
 
 from amiguard_client.left_out import Reason
-from amiguard_client.log_files import GZIP_MAGIC
+from amiguard_core.log_files.inflate import GZIP_MAGIC
 
 SUFFIXES: Final = (".json", ".jsonl", ".ndjson")
 STATE_NAME: Final = ".amiguardctl-forward"

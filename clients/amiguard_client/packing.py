@@ -6,12 +6,13 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from amiguard.v1 import ingest_service_pb2 as wire
-from amiguard_client.log_files import Unreadable, fits, open_text, split
+from amiguard_client.log_files import LogReader, Unreadable, inflate_within, pieces_of
 
 _MESSAGE_BYTES = 64
 """Room for the fields around a payload: sequence, tags and lengths."""
@@ -21,7 +22,7 @@ _RECORD_BYTES = 6
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """A log file as delivered: `{"Records": [...]}` or one record a line, plain or gzip."""
+    """A log file as delivered, in any form that docs/forwarding.md names, plain or gzip."""
 
     content: bytes
     name: str | None = None
@@ -29,16 +30,19 @@ class LogFile:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Records that go out together; `first_index` is the position of the first in their source."""
+    """Records that go out together; `first_index` is the position of the first in their source.
 
-    records: Sequence[bytes]
+    What was not readable in their source has its place among them.
+    """
+
+    records: Sequence[bytes | Unreadable]
     name: str | None = None
     first_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LogStream:
-    """A log file that is open, can seek, and is closed once it is read."""
+    """A log file that is open, and is closed once it is read."""
 
     stream: BinaryIO
     name: str | None = None
@@ -92,7 +96,8 @@ class Batch:
     """What one message carries: a whole log file, or records with their positions in the input.
 
     `unsendable` are records of the same stretch of input that no message can carry, with their
-    positions. `is_last_of_input` says that nothing of the same input follows.
+    positions. `is_last_of_input` says that nothing of the same input follows. `padding_bytes`
+    counts the NUL bytes around its documents, which are left out.
     """
 
     name: str | None
@@ -101,6 +106,7 @@ class Batch:
     records: tuple[bytes, ...] = ()
     indexes: Sequence[int] = ()
     unsendable: tuple[tuple[int, Unreadable], ...] = ()
+    padding_bytes: int = 0
 
     @property
     def is_sendable(self) -> bool:
@@ -140,8 +146,15 @@ def batch_of(item: LogFile | Records) -> Batch:
     """Returns an input as the one batch it is, whatever its size."""
     if isinstance(item, LogFile):
         return Batch(item.name, is_last_of_input=True, log_file=item.content)
-    indexes = range(item.first_index, item.first_index + len(item.records))
-    return Batch(item.name, is_last_of_input=True, records=tuple(item.records), indexes=indexes)
+    placed = list(enumerate(item.records, item.first_index))
+    readable = {index: record for index, record in placed if isinstance(record, bytes)}
+    return Batch(
+        item.name,
+        is_last_of_input=True,
+        records=tuple(readable.values()),
+        indexes=tuple(readable),
+        unsendable=tuple((i, record) for i, record in placed if isinstance(record, Unreadable)),
+    )
 
 
 def _pack_group(
@@ -165,26 +178,34 @@ def _pack_group(
 
 def _pack_stream(stream: BinaryIO, limits: Limits, *, name: str | None) -> Iterator[Batch]:
     content = stream.read(limits.max_payload_bytes + 1)
-    if len(content) <= limits.max_payload_bytes and fits(
-        content,
-        max_records=limits.max_records_per_batch,
-        max_inflated_bytes=limits.max_inflated_bytes,
-    ):
-        yield Batch(name, is_last_of_input=True, log_file=content)
-        return
-    stream.seek(0)
-    records = split(open_text(stream), max_record_bytes=limits.max_record_bytes)
-    yield from _fill(enumerate(records), limits, name=name)
+    if len(content) <= limits.max_payload_bytes:
+        inflated = inflate_within(
+            content,
+            max_records=limits.max_records_per_batch,
+            max_inflated_bytes=limits.max_inflated_bytes,
+        )
+        if inflated is not None:
+            padding_bytes = inflated.padding_bytes
+            yield Batch(name, is_last_of_input=True, log_file=content, padding_bytes=padding_bytes)
+            return
+    reader = LogReader(max_record_bytes=limits.max_record_bytes)
+    records = reader.read(chain([content], pieces_of(stream)))
+    yield from _fill(enumerate(records), limits, name=name, reader=reader)
 
 
 def _fill(
-    records: Iterable[tuple[int, bytes | Unreadable]], limits: Limits, *, name: str | None
+    records: Iterable[tuple[int, bytes | Unreadable]],
+    limits: Limits,
+    *,
+    name: str | None,
+    reader: LogReader | None = None,
 ) -> Iterator[Batch]:
     """Packs the records of one input, saying of the last batch that it is the last."""
     filler = _Filler(limits, name=name, is_last_of_input=False)
     for index, record in records:
         yield from filler.add(index, record)
-    yield filler.finish()
+    last = filler.finish()
+    yield replace(last, padding_bytes=reader.padding_bytes) if reader is not None else last
 
 
 class _Filler:
@@ -242,7 +263,11 @@ class _Filler:
         return batch
 
 
-def _record_bytes(record: bytes | str | Mapping[str, Any], limits: Limits) -> bytes | Unreadable:
+def _record_bytes(
+    record: bytes | str | Mapping[str, Any] | Unreadable, limits: Limits
+) -> bytes | Unreadable:
+    if isinstance(record, Unreadable):
+        return record
     if isinstance(record, str):
         record = record.encode()
     elif isinstance(record, Mapping):

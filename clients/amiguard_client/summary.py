@@ -39,7 +39,7 @@ class BatchResult:
     `is_last_of_input` says that the log file or group it belongs to is now done with. The counts
     are all there; at most 100 rejections and 100 findings of a batch are named. Of the rejected,
     `unsent_count` were not sent, because no message could carry them: the server knows nothing of
-    them.
+    them. `padding_bytes` counts NUL bytes around documents, which are left out.
     """
 
     number: int
@@ -52,6 +52,7 @@ class BatchResult:
     rejections: tuple[RecordRejection, ...]
     finding_names: tuple[str, ...]
     unsent_count: int = 0
+    padding_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,8 @@ class SubmitSummary:
     """What became of everything that was acknowledged; every batch counts exactly once.
 
     `rejections` are the first 1,000; `finding_names` are those that were opened or added to,
-    sorted. `reconnect_count` says how often the connection had to be made anew.
+    sorted. `reconnect_count` says how often the connection had to be made again. `padding_bytes`
+    counts NUL bytes around documents, which were left out.
     """
 
     batch_count: int = 0
@@ -70,6 +72,7 @@ class SubmitSummary:
     rejections: tuple[RecordRejection, ...] = ()
     finding_names: tuple[str, ...] = ()
     reconnect_count: int = 0
+    padding_bytes: int = 0
 
     @property
     def record_count(self) -> int:
@@ -87,6 +90,7 @@ class Tally:
     relevant_count: int = 0
     rejected_count: int = 0
     reconnect_count: int = 0
+    padding_bytes: int = 0
     _rejections: list[RecordRejection] = field(default_factory=list)
     _finding_names: set[str] = field(default_factory=set)
 
@@ -97,6 +101,7 @@ class Tally:
         self.duplicate_count += result.duplicate_count
         self.relevant_count += result.relevant_count
         self.rejected_count += result.rejected_count
+        self.padding_bytes += result.padding_bytes
         room = MAX_REJECTIONS_KEPT - len(self._rejections)
         self._rejections += result.rejections[:room]
         self._finding_names.update(result.finding_names)
@@ -112,6 +117,7 @@ class Tally:
             rejections=tuple(self._rejections),
             finding_names=tuple(sorted(self._finding_names)),
             reconnect_count=self.reconnect_count,
+            padding_bytes=self.padding_bytes,
         )
 
 
@@ -142,6 +148,7 @@ def result_of(batch: Batch, ack: wire.BatchAck, *, number: int) -> BatchResult:
         rejections=tuple(sorted(rejections, key=lambda rejection: rejection.index)),
         finding_names=tuple(ack.finding_names),
         unsent_count=len(batch.unsendable),
+        padding_bytes=batch.padding_bytes,
     )
 
 

@@ -27,6 +27,8 @@ MAX_USER_AGENT_LENGTH = 1_024
 """CloudTrail itself cuts a userAgent at 1 KB."""
 MAX_IDENTIFIER_LENGTH = 512
 """Room for image ids that are `resolve:ssm:` and a parameter ARN, and for any other id."""
+MAX_FILTER_VALUES = 200
+"""Values of one filter that EC2 takes, so that no search that succeeded has more."""
 
 _TEMPLATE_TAGS = ("aws:ec2launchtemplate:id", "aws:ec2launchtemplate:version")
 """The tags EC2 gives to what it starts from a launch template; nobody else can set `aws:` tags."""
@@ -127,7 +129,12 @@ def _read_filters(parameters: Node) -> tuple[SearchFilter, ...]:
         if values:
             if name is None:
                 raise item.child("name").refuse("the name of the filter")
-            found.setdefault(name, set()).update(values)
+            known = found.setdefault(name, set())
+            known.update(values)
+            if max(len(values), len(known)) > MAX_FILTER_VALUES:
+                raise item.child("valueSet").refuse(
+                    f"at most {MAX_FILTER_VALUES} values", got=f"{len(values)} values"
+                )
     return tuple(SearchFilter(name, tuple(sorted(found[name]))) for name in sorted(found))
 
 

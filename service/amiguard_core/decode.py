@@ -1,15 +1,14 @@
 """Bytes in, searches and launches out. The one place where input is opened and refused.
 
-An input may be a record or hold one: an EventBridge envelope, a LookupEvents item, a log file of
-`{"Records": [...]}` or of one record a line. What the rule has no interest in is checked to be a
-CloudTrail record in valid JSON and goes no further; everything else is read in full or rejected.
+An input may be a record or hold some: an EventBridge envelope, a LookupEvents item, a log file in
+any form that `log_files` reads. What the rule has no interest in is checked to be a CloudTrail
+record in valid JSON and goes no further; everything else is read in full or rejected.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -17,11 +16,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from amiguard_core._json import is_json, malformed, parse, parse_inner
+from amiguard_core._kinds import MAX_CALL_LENGTH, holds_array, is_no_call, other_kind
 from amiguard_core._node import Node
 from amiguard_core._requests import MAX_EVENT_ID_BYTES, read_launch, read_origin, read_search
-from amiguard_core._split import mend_surrogates, split_records
 from amiguard_core.errors import InputTooLargeError, RecordMalformedError
 from amiguard_core.events import Launch, LaunchPath, Search
+from amiguard_core.log_files.reader import Item, LogReader, Unreadable, damaged_gzip
 from amiguard_core.sightings import (
     MIN_BOTH_ENDS,
     ONE_IN,
@@ -43,11 +44,8 @@ _SOURCES: dict[str, str] = dict.fromkeys([_SEARCH_CALL, *LaunchPath], _EC2) | {
 }
 _MAX_ENVELOPES = 4
 """Envelopes inside envelopes that are opened; a queue behind a bus makes two."""
-_NO_CALLS = ("AwsCloudTrailInsight", "AwsVpceEvent")
-"""Event types that carry the name of a call and are none: a statistic, and a VPC endpoint's view of
-a call that has a record of its own."""
-_MAX_CALL_LENGTH = 256
-"""Longest eventSource, eventName and errorCode that are read."""
+_NOTIFICATION_SOURCE = "aws:"
+"""How the source of an S3 notification begins. No service's does in CloudTrail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +61,21 @@ class Rejection:
     message: str
     raw: bytes
 
+    def inside(self, path: str) -> Rejection:
+        """Returns the same, of a record that stands at a path of the input."""
+        return replace(
+            self,
+            path=path + self.path.removeprefix("$"),
+            message=path + self.message.removeprefix("$"),
+        )
+
 
 @dataclass(slots=True)
 class Decoded:
     """What a batch holds.
 
-    `record_count` counts the records that were read, whether the rule needs them or not. Of those,
+    `record_count` counts the records that were read, whether the rule needs them or not, and
+    `padding_bytes` the NUL bytes around documents. Of the records,
     `failed_count` are searches and launches that AWS refused, `unidentified_count` searches and
     launches without a principal or an account, `omitted_count` searches whose parameters CloudTrail
     left out. `other_launches` are by paths that do not count, of those that were asked for: to this
@@ -86,6 +93,7 @@ class Decoded:
     other_launches: list[Launch] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     record_count: int = 0
+    padding_bytes: int = 0
     failed_count: int = 0
     unidentified_count: int = 0
     omitted_count: int = 0
@@ -121,13 +129,10 @@ class _RawFile(Struct):
     Records: list[Raw]
 
 
-_TYPE_COMPLAINT = re.compile(r"Expected `(.+)`, got `(.+)`")
 _NO_HEAD = _Head()
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_head_file = msgspec.json.Decoder(_HeadFile).decode
 _decode_raw_file = msgspec.json.Decoder(_RawFile).decode
-_decode_any = msgspec.json.Decoder().decode
-_decode_raw = msgspec.json.Decoder(Raw).decode
 
 
 def decode_records(
@@ -152,14 +157,27 @@ def decode_log_file(
     launch_paths: Iterable[LaunchPath] = DEFAULT_LAUNCH_PATHS,
     other_paths: Iterable[LaunchPath] = (),
     max_records: int = MAX_RECORDS,
+    damage: str | None = None,
 ) -> Decoded:
-    """Decodes an inflated log file: `{"Records": [...]}`, one record a line, or one record.
+    """Decodes an inflated log file of any form that `log_files` reads.
 
-    A file that is no JSON at all, or holds more than `max_records`, is rejected whole. As for
-    `other_paths`, see `decode_records`.
+    A file that holds no record, or more than `max_records`, is rejected whole. `damage` says why
+    the text ends early, which is one rejection more. As for `other_paths`, see `decode_records`.
     """
     reader = _Reader(launch_paths, other_paths, max_records)
-    reader.read_log_file(text)
+    reader.read_log_file(text, damage=damage)
+    return reader.decoded
+
+
+def decode_items(
+    items: Sequence[Item],
+    *,
+    launch_paths: Iterable[LaunchPath] = DEFAULT_LAUNCH_PATHS,
+    other_paths: Iterable[LaunchPath] = (),
+) -> Decoded:
+    """Decodes what a `LogReader` yields of a file, each under its position among the items."""
+    reader = _Reader(launch_paths, other_paths, max_records=MAX_RECORDS)
+    reader.read_items(items)
     return reader.decoded
 
 
@@ -178,28 +196,36 @@ class _Reader:
         self._max_records = max_records
         self.decoded = Decoded()
 
-    def read_all(self, inputs: Sequence[bytes]) -> None:
+    def read_all(self, inputs: Sequence[bytes], indexes: Sequence[int] | None = None) -> None:
         """Reads inputs: at once where all are plainly records, one by one where not.
 
-        Looks into one in ONE_IN.
+        `indexes` are their positions, unless they follow each other. Samples one in ONE_IN.
         """
         try:
             heads = list(map(_decode_head, inputs)) if all(map(bytes.isascii, inputs)) else None
         except (msgspec.MsgspecError, RecursionError):
             heads = None
-        if heads is None:
-            passed_by = [index for index, raw in enumerate(inputs) if self.read(raw, index)]
-        else:
-            odd = self._find_odd(heads)
-            self.decoded.record_count += len(heads) - len(odd)
-            for index in odd:
-                self.read(inputs[index], index)
-            passed_by = sorted(set(range(len(heads))).difference(odd))
-        for index in passed_by[::ONE_IN]:
-            self._see(sight(inputs[index]))
+        odd = range(len(inputs)) if heads is None else self._find_odd(heads)
+        self.decoded.record_count += len(inputs) - len(odd)
+        passed_by = set(range(len(inputs))).difference(odd)
+        for position in odd:
+            if self.read(inputs[position], position if indexes is None else indexes[position]):
+                passed_by.add(position)
+        for position in sorted(passed_by)[::ONE_IN]:
+            self._see(sight(inputs[position]))
 
-    def _find_odd(self, heads: Iterable[_Head]) -> list[int]:
+    def read_items(self, items: Sequence[Item]) -> None:
+        """Reads the items of a file, each under its position."""
+        records = {index: item for index, item in enumerate(items) if isinstance(item, bytes)}
+        self.read_all(list(records.values()), list(records))
+        for index, item in enumerate(items):
+            if isinstance(item, Unreadable):
+                self._reject(b"", index, _error_of(item))
+
+    def _find_odd(self, heads: Sequence[_Head]) -> Sequence[int]:
         """Returns the positions of what may be relevant, or is not plainly a record."""
+        if heads and heads[0].eventSource.startswith(_NOTIFICATION_SOURCE):
+            return range(len(heads))
         sources = self._sources
         return [
             index
@@ -220,27 +246,49 @@ class _Reader:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             head = _NO_HEAD
         name = head.eventName
-        if name and head.eventSource and self._sources.get(name) != head.eventSource:
+        source = head.eventSource
+        is_passed_by = name and source and self._sources.get(name) != source
+        if is_passed_by and not source.startswith(_NOTIFICATION_SOURCE):
             self.decoded.record_count += 1
             return True
         self._guarded(raw, index, partial(self._open, raw, index))
         return False
 
-    def read_log_file(self, text: bytes) -> None:
-        """Reads a log file: at once where all of it is sound, record by record where not."""
+    def read_log_file(self, text: bytes, *, damage: str | None) -> None:
+        """Reads a log file: at once where it is as AWS writes it, else record by record."""
+        if damage is None and (self._read_delivered_file(text) or self._read_lines(text)):
+            return
+        items: list[Item] = []
+        reader = LogReader(max_record_bytes=max(len(text), 1))
+        for item in reader.read([text]) if damage is None else reader.feed(text):
+            items.append(item)
+            if len(items) > self._max_records:
+                self._reject(text, 0, self._too_many(len(items)))
+                return
+        self.decoded.padding_bytes = reader.padding_bytes
+        if damage is not None:
+            items.append(damaged_gzip(damage))
+        self.read_items(items)
+        # What is no record's alone is kept as a whole.
+        is_whole = len(items) == 1
+        self.decoded.rejections = [
+            replace(rejection, raw=text) if is_whole or not rejection.raw else rejection
+            for rejection in self.decoded.rejections
+        ]
+
+    def _read_delivered_file(self, text: bytes) -> bool:
+        """Reads a sound `{"Records": [...]}` of plain records; says no to any other text."""
         try:
             if not text.isascii():
                 text.decode()
             heads = _decode_head_file(text).Records
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self._read_unsound_file(text)
-            return
+            return False
         if heads is UNSET:
-            self.read_all([text])
-            return
+            return False
         if len(heads) > self._max_records:
             self._reject(text, 0, self._too_many(len(heads)))
-            return
+            return True
         odd = self._find_odd(heads)
         self.decoded.record_count += len(heads) - len(odd)
         records = _decode_raw_file(text).Records if odd else None
@@ -249,6 +297,23 @@ class _Reader:
         for index in odd:
             assert records is not None  # noqa: S101 - they are decoded where any is odd
             self.read(bytes(records[index]), index)
+        return True
+
+    def _read_lines(self, text: bytes) -> bool:
+        """Reads a text whose every line is plainly a record; says no to any other text."""
+        first, newline, _ = text.partition(b"\n")
+        try:
+            if not newline or not _decode_head(first).eventName or not text.isascii():
+                return False
+            lines = [line for line in text.split(b"\n") if line.strip()]
+            if len(lines) > self._max_records or not all(
+                head.eventName and head.eventSource for head in map(_decode_head, lines)
+            ):
+                return False
+        except (msgspec.MsgspecError, RecursionError):
+            return False
+        self.read_all(lines)
+        return True
 
     def _see_file(self, text: bytes, records: Sequence[Raw] | None, record_count: int) -> None:
         """Looks into the ends of a sound file, or where these differ into one record in ONE_IN."""
@@ -263,38 +328,55 @@ class _Reader:
         for record in (records or _decode_raw_file(text).Records)[::ONE_IN]:
             self._see(sight(bytes(record)))
 
-    def _read_unsound_file(self, text: bytes) -> None:
-        records, is_whole = split_records(text, max_records=self._max_records)
-        if not records:
-            records, is_whole = _lines(text), True
-        if not records:
-            self._guarded(text, 0, partial(self._open, text, 0))
-            return
-        if len(records) > self._max_records:
-            self._reject(text, 0, self._too_many(len(records)))
-            return
-        self.read_all(records)
-        if not is_whole:
-            cut = RecordMalformedError("$", got="a file that is cut short", wanted="all of it")
-            self._reject(text, len(records), cut)
-
     def _guarded(self, raw: bytes, index: int, read: Callable[[], None]) -> None:
         try:
             read()
         except RecordMalformedError as error:
             self._reject(raw, index, error)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self._reject(raw, index, _malformed(error))
+            self._reject(raw, index, malformed(error))
 
     def _open(self, raw: bytes, index: int) -> None:
-        """Reads the record that an input is, or the one or more that it holds."""
-        self._open_node(_parse(raw), index)
+        """Reads the record that an input is, or the ones that it holds."""
+        try:
+            node = parse(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            parts = self._split(raw)
+            if not parts or raw in parts or not all(map(is_json, parts)):
+                raise
+        else:
+            if not holds_array(node.value):
+                self._open_node(node, index)
+                return
+            parts = self._split(raw)
+        for place, part in enumerate(parts):
+            before = len(self.decoded.rejections)
+            if isinstance(part, Unreadable):
+                self._reject(raw, index, _error_of(part))
+            elif part == raw:
+                self._open_node(parse(raw), index)
+            else:
+                self._guarded(part, index, partial(self._open, part, index))
+            self.decoded.rejections[before:] = [
+                rejection.inside(f"$[{place}]") for rejection in self.decoded.rejections[before:]
+            ]
+
+    def _split(self, raw: bytes) -> list[Item]:
+        """Returns the parts of an input of several documents, or of an array."""
+        parts: list[Item] = []
+        for part in LogReader(max_record_bytes=max(len(raw), 1)).read([raw]):
+            parts.append(part)
+            if len(parts) > self._max_records:
+                raise self._too_many(len(parts))
+        return parts
 
     def _open_node(self, node: Node, index: int, *, may_hold_records: bool = True) -> None:
         for _ in range(_MAX_ENVELOPES):
+            if isinstance(node.value, str):
+                node = parse_inner(node)
             if not isinstance(node.value, dict):
                 raise node.refuse("a JSON object")
-            if node.value.get("eventType") in _NO_CALLS:
+            if is_no_call(node):
                 self._see(sight_record(node.value))
                 self.decoded.record_count += 1
                 return
@@ -307,13 +389,10 @@ class _Reader:
             if "detail" in node.value:
                 node = node.child("detail")
             elif "CloudTrailEvent" in node.value:
-                node = _parse_inner(node.child("CloudTrailEvent"))
+                node = parse_inner(node.child("CloudTrailEvent"))
             else:
                 break
-        raise node.refuse(
-            "a CloudTrail record, an EventBridge envelope, a LookupEvents item or a log file",
-            got="an object of another kind",
-        )
+        raise other_kind(node)
 
     def _open_records(self, node: Node, index: int) -> None:
         if not node.exists:
@@ -328,12 +407,17 @@ class _Reader:
 
     def _read_record(self, record: Node) -> None:
         source, name = (
-            record.child(field).text(max_length=_MAX_CALL_LENGTH)
+            record.child(field).text(max_length=MAX_CALL_LENGTH)
             for field in ("eventSource", "eventName")
         )
         if source is None or name is None:
             missing = "eventSource" if source is None else "eventName"
             raise record.child(missing).refuse("the call that was made")
+        if source.startswith(_NOTIFICATION_SOURCE):
+            raise record.refuse(
+                "the log file that it names: amiguardctl submit s3://BUCKET/KEY",
+                got="an S3 notification",
+            )
         if self._sources.get(name) != source or not self._is_relevant(record, name):
             self._see(sight_record(record.value))
         self.decoded.record_count += 1
@@ -344,7 +428,7 @@ class _Reader:
         if name in self._others:
             self._read_other(record, LaunchPath(name))
             return False
-        if record.child("errorCode").text(max_length=_MAX_CALL_LENGTH) is not None:
+        if record.child("errorCode").text(max_length=MAX_CALL_LENGTH) is not None:
             decoded.failed_count += 1
             return False
         origin = read_origin(record, _read_event_id(record))
@@ -360,7 +444,7 @@ class _Reader:
     def _read_other(self, record: Node, path: LaunchPath) -> None:
         """Reads a launch that does not count; one that cannot be read is no business of ours."""
         try:
-            if record.child("errorCode").text(max_length=_MAX_CALL_LENGTH) is not None:
+            if record.child("errorCode").text(max_length=MAX_CALL_LENGTH) is not None:
                 return
             launch = read_launch(record, read_origin(record, _read_event_id(record)), path)
         except RecordMalformedError:
@@ -387,55 +471,6 @@ def digest_of(record: Any) -> str:
     return sha256(msgspec.json.encode(record, order="sorted")).hexdigest()
 
 
-def _parse(raw: bytes) -> Node:
-    raw.decode()
-    try:
-        return Node(_decode_any(raw))
-    except msgspec.DecodeError:
-        mended = mend_surrogates(raw)
-        if mended == raw:
-            raise
-        return Node(_decode_any(mended))
-
-
-def _parse_inner(node: Node) -> Node:
-    text = node.value
-    if not isinstance(text, str):
-        raise node.refuse("a record as a JSON string")
-    try:
-        return Node(_decode_any(text), key=node.path)
-    except msgspec.DecodeError:
-        raise node.refuse("a record as a JSON string", got="text that is no JSON") from None
-
-
-def _lines(text: bytes) -> list[bytes]:
-    """Splits one-record-a-line input; empty where no line of the text is a record by itself."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) > 1 and any(_is_object(line) for line in lines):
-        return lines
-    return []
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return bytes(_decode_raw(line)).lstrip()[:1] == b"{" and len(line) > len(b"{}")
-    except (msgspec.MsgspecError, RecursionError):
-        return False
-
-
-def _malformed(error: Exception) -> RecordMalformedError:
-    """Turns a parser's complaint into ours, keeping the path it names."""
-    if isinstance(error, RecursionError):
-        return RecordMalformedError("$", got="nesting too deep to read", wanted="a record")
-    if isinstance(error, UnicodeDecodeError):
-        return RecordMalformedError(
-            "$", got=f"an invalid byte at offset {error.start}", wanted="UTF-8"
-        )
-    message, _, path = str(error).partition(" - at `")
-    path = path.rstrip("`")
-    typed = _TYPE_COMPLAINT.fullmatch(message)
-    got, wanted = (typed[2], typed[1]) if typed else (message, "JSON of a record")
-    # Somewhere below a key that the parser does not name is no path.
-    return RecordMalformedError(
-        path if path and "[...]" not in path else "$", got=got, wanted=wanted
-    )
+def _error_of(item: Unreadable) -> RecordMalformedError:
+    got, _, wanted = item.message.partition(", wanted ")
+    return RecordMalformedError(item.path, got=got.removeprefix("got "), wanted=wanted)

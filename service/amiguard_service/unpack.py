@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, cast
 
 from isal import isal_zlib
@@ -10,7 +11,7 @@ from msgspec import Struct
 from amiguard_core.decode import Decoded, Rejection, decode_log_file, decode_records
 from amiguard_core.errors import InputTooLargeError, RecordMalformedError
 from amiguard_core.events import LaunchPath
-from amiguard_core.inflate import Codec, inflate
+from amiguard_core.log_files.inflate import Codec, TextTooLargeError, inflate
 
 MIN_SUSPECT_BYTES: Final = 8 * 1024 * 1024
 """Inflated text that is looked at before it is parsed. What is shorter cannot hold enough values to
@@ -45,18 +46,30 @@ def unpack(job: Job) -> Decoded:
             max_records=job.max_records,
         )
     try:
-        text = inflate(job.payload, max_bytes=job.max_inflated_bytes, codec=_ISAL)
-        _check_values(text, job.max_records)
-        return decode_log_file(
-            text,
+        inflated = inflate(job.payload, max_bytes=job.max_inflated_bytes, codec=_ISAL)
+        _check_values(inflated.text, job.max_records)
+        decoded = decode_log_file(
+            inflated.text,
             launch_paths=job.launch_paths,
             other_paths=LaunchPath,
             max_records=job.max_records,
+            damage=inflated.damage,
+        )
+    except TextTooLargeError:
+        wanted = f"at most {job.max_inflated_bytes} bytes"
+        return rejected(
+            job.payload, InputTooLargeError("$", got="more once inflated", wanted=wanted)
         )
     except RecordMalformedError as error:
         return rejected(job.payload, error)
     except MemoryError:
         return rejected(job.payload, over_memory())
+    # Where nothing could be inflated, the file as it came is what there is to keep.
+    decoded.rejections = [
+        rejection if rejection.raw else replace(rejection, raw=job.payload)
+        for rejection in decoded.rejections
+    ]
+    return decoded
 
 
 def over_memory() -> RecordMalformedError:

@@ -59,7 +59,7 @@ def test_nothing_is_lost_and_the_order_kept(inputs: list[Submittable]) -> None:
                 json.dumps(record).encode() for record in json.loads(item.content)["Records"]
             ]
         elif isinstance(item, Records):
-            expected += item.records
+            expected += [record for record in item.records if isinstance(record, bytes)]
         else:
             assert isinstance(item, bytes)
             expected.append(item)

@@ -229,7 +229,7 @@ class TestEnvelopes:
             (b'{"CloudTrailEvent":"[]"}', "$.CloudTrailEvent"),
             (b'{"Records":5}', "$.Records"),
             (b'{"Records":[5]}', "$.Records[0]"),
-            (b"[]", "$"),
+            (b"[5]", "$[0]"),
             (b'"text"', "$"),
             (b"null", "$"),
             (b"5", "$"),

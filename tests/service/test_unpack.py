@@ -109,7 +109,7 @@ def test_a_log_file_is_inflated_and_decoded() -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        pytest.param(gzip.compress(log_text(PAIR))[:-9], id="cut short"),
+        pytest.param(gzip.compress(log_text(PAIR))[:12], id="cut short"),
         pytest.param(b"\x1f\x8bno gzip at all", id="damaged"),
         pytest.param(gzip.compress(bytes(1_000_001)), id="too large once inflated"),
         pytest.param(bytes(1_000_001), id="too large as it is"),
@@ -121,6 +121,15 @@ def test_a_log_file_that_cannot_be_read_is_one_rejection(payload: bytes) -> None
 
     assert paths_of(decoded) == [(0, "$")]
     assert payload == decoded.rejections[0].raw
+
+
+def test_a_log_file_that_is_cut_short_gives_what_is_there() -> None:
+    """Records before damage are read, and the damage is one rejection behind them."""
+    decoded = unpack(job(gzip.compress(log_text(PAIR))[:-9]))
+
+    assert decoded.relevant_count == 2
+    assert paths_of(decoded) == [(2, "$")]
+    assert "cut short at byte" in decoded.rejections[0].message
 
 
 def test_a_text_of_too_many_values_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,14 +72,12 @@ def command(
 def _scan(file: Path) -> Scan:
     """Reads the file, counting every way of launching there is: the policy judges later."""
     from amiguard_client.cli.scan import Scan, scan_stream
-    from amiguard_client.cli.stdin import spool
     from amiguard_core.events import LaunchPath
 
     found = Scan()
     name = STDIN_NAME if str(file) == STDIN else str(file)
     try:
-        stream = spool(sys.stdin.buffer) if str(file) == STDIN else file.open("rb")
-        with stream:
+        with nullcontext(sys.stdin.buffer) if str(file) == STDIN else file.open("rb") as stream:
             scan_stream(stream, found, name=name, launch_paths=LaunchPath)
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror or error}") from error

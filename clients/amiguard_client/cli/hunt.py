@@ -97,10 +97,9 @@ def _scan(
 
 def _scan_stdin(found: Scan, policy: Policy) -> None:
     from amiguard_client.cli.scan import scan_stream
-    from amiguard_client.cli.stdin import spool
 
-    with spool(sys.stdin.buffer) as stream:
-        scan_stream(stream, found, name=STDIN_NAME, launch_paths=policy.rule.launch_paths)
+    launch_paths = policy.rule.launch_paths
+    scan_stream(sys.stdin.buffer, found, name=STDIN_NAME, launch_paths=launch_paths)
 
 
 def _find(scan: Scan, policy: Policy) -> list[Finding]:
@@ -132,6 +131,8 @@ def _say_counts(
         say(f"... and {unnamed_count:,} more")
     for line in discovery.left_out.lines():
         say(line)
+    if scan.padding_bytes:
+        say(f"left out {count_text(scan.padding_bytes, 'byte')} of NUL padding")
     if scan.unidentified_count:
         say(f"{scan.unidentified_count:,} of the searches and launches name nobody to correlate by")
     counts = (

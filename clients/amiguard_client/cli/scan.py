@@ -6,18 +6,17 @@ What comes back is small: about one record in a hundred is of interest.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 from typing import BinaryIO, cast
 
 from isal import isal_zlib
 from msgspec import Struct, field
 
-from amiguard_client.log_files import Unreadable, open_text, split
+from amiguard_client.log_files import LogReader, pieces_of
 from amiguard_client.log_folders import FoundFile
-from amiguard_core.decode import Decoded, decode_log_file, decode_records
-from amiguard_core.errors import InputTooLargeError, RecordMalformedError
+from amiguard_core.decode import Decoded, decode_items, decode_log_file
 from amiguard_core.events import Launch, LaunchPath, Search
-from amiguard_core.inflate import Codec, inflate
+from amiguard_core.log_files.inflate import Codec, TextTooLargeError, inflate
 
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 """Text of a file that is held in memory; a larger file is read piece by piece, more slowly."""
@@ -52,6 +51,7 @@ class Scan(Struct):
     record_count: int = 0
     failed_count: int = 0
     unidentified_count: int = 0
+    padding_bytes: int = 0
 
     def add(self, other: Scan) -> None:
         """Takes in what other files hold."""
@@ -64,6 +64,7 @@ class Scan(Struct):
         self.record_count += other.record_count
         self.failed_count += other.failed_count
         self.unidentified_count += other.unidentified_count
+        self.padding_bytes += other.padding_bytes
 
     def add_decoded(self, file: str, decoded: Decoded, *, first_index: int = 0) -> None:
         """Takes in records of a file, the first of which stands at `first_index`."""
@@ -75,6 +76,7 @@ class Scan(Struct):
         self.record_count += decoded.record_count
         self.failed_count += decoded.failed_count
         self.unidentified_count += decoded.unidentified_count
+        self.padding_bytes += decoded.padding_bytes
 
 
 def scan_files(paths: Iterable[FoundFile], *, launch_paths: Iterable[LaunchPath]) -> Scan:
@@ -93,43 +95,42 @@ def scan_files(paths: Iterable[FoundFile], *, launch_paths: Iterable[LaunchPath]
 def scan_stream(
     stream: BinaryIO, found: Scan, *, name: str, launch_paths: Iterable[LaunchPath]
 ) -> None:
-    """Reads a file that is open and can seek."""
+    """Reads a file that is open, or a pipe."""
     content = stream.read(MAX_TEXT_BYTES + 1)
     if not content:
         found.empty.append(name)
         return
     found.file_count += 1
-    if len(content) <= MAX_TEXT_BYTES:
-        try:
-            text = inflate(content, max_bytes=MAX_TEXT_BYTES, codec=_CODEC)
-        except InputTooLargeError:
-            pass  # read in pieces below
-        except RecordMalformedError as error:
-            found.rejections.append(Rejected(name, 0, error.path, str(error)))
-            return
-        else:
-            decoded = decode_log_file(text, launch_paths=launch_paths, max_records=_NO_LIMIT)
-            found.add_decoded(name, decoded)
-            return
-    del content
-    stream.seek(0)
-    _scan_pieces(stream, found, name=name, launch_paths=launch_paths)
+    try:
+        # A file that is not read to its end is not to be mistaken for one that is cut short.
+        is_whole = len(content) <= MAX_TEXT_BYTES
+        inflated = inflate(content, max_bytes=MAX_TEXT_BYTES, codec=_CODEC) if is_whole else None
+    except TextTooLargeError:
+        inflated = None
+    if inflated is None:
+        pieces = chain([content], pieces_of(stream))
+        _scan_pieces(pieces, found, name=name, launch_paths=launch_paths)
+        return
+    found.add_decoded(
+        name,
+        decode_log_file(
+            inflated.text,
+            launch_paths=launch_paths,
+            max_records=_NO_LIMIT,
+            damage=inflated.damage,
+        ),
+    )
+    found.padding_bytes += inflated.padding_bytes
 
 
 def _scan_pieces(
-    stream: BinaryIO, found: Scan, *, name: str, launch_paths: Iterable[LaunchPath]
+    pieces: Iterable[bytes], found: Scan, *, name: str, launch_paths: Iterable[LaunchPath]
 ) -> None:
-    records = split(open_text(stream), max_record_bytes=_MAX_RECORD_BYTES)
+    reader = LogReader(max_record_bytes=_MAX_RECORD_BYTES)
+    items = reader.read(pieces)
     first_index = 0
-    while piece := list(islice(records, _PIECE_RECORDS)):
-        for index, record in enumerate(piece):
-            if isinstance(record, Unreadable):
-                found.rejections.append(
-                    Rejected(name, first_index + index, record.path, record.message)
-                )
-        # An unreadable record leaves an empty one behind, so that positions stay as they are.
-        readable = [b"" if isinstance(r, Unreadable) else r for r in piece]
-        decoded = decode_records(readable, launch_paths=launch_paths, max_records=_NO_LIMIT)
-        decoded.rejections = [r for r in decoded.rejections if readable[r.index]]
+    while piece := list(islice(items, _PIECE_RECORDS)):
+        decoded = decode_items(piece, launch_paths=launch_paths)
         found.add_decoded(name, decoded, first_index=first_index)
         first_index += len(piece)
+    found.padding_bytes += reader.padding_bytes

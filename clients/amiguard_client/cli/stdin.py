@@ -1,101 +1,79 @@
-"""Records from standard input: a document, or lines that are sent as they come."""
+"""Records from a pipe, which are sent as they come."""
 
 from __future__ import annotations
 
-import json
-import re
 import select
-import shutil
-import tempfile
-from collections.abc import Iterator
-from typing import BinaryIO, cast
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from amiguard_client.cli.discovery import STDIN_NAME
-from amiguard_client.log_files import GZIP_MAGIC
-from amiguard_client.packing import LogStream, Records
+from amiguard_client.log_files import LogReader, Unreadable
+from amiguard_client.packing import Records
 
+MAX_RECORD_BYTES = 16 * 1024 * 1024
 _GROUP_BYTES = 1024 * 1024
 _LINGER_SECONDS = 0.2
-"""How long to wait for more lines before sending those there are."""
-_MAX_FIRST_LINE = 4 * 1024 * 1024
-_IN_MEMORY_BYTES = 16 * 1024 * 1024
-_LOG_FILE = re.compile(rb'\s*\{\s*"Records"\s*:')
+"""How long to wait for more text before sending the records there are."""
 
 
-def read_stdin(stream: BinaryIO) -> Iterator[Records | LogStream]:
-    """Yields what standard input holds, with lines in groups while they still arrive."""
-    start = b""
-    while b"\n" not in start.lstrip() and len(start) < _MAX_FIRST_LINE:
-        more = _read_some(stream)
-        if not more:
-            break
-        start += more
-    if not start.strip():
-        return
-    if is_one_record_a_line(start):
-        yield from _read_lines(stream, start)
-        return
-    yield LogStream(spool(stream, start), name=STDIN_NAME)
+class Pipe:
+    """What a pipe holds, in groups of records that came close together.
 
+    `padding_bytes` counts the NUL bytes around its documents, once it was read.
+    """
 
-def spool(stream: BinaryIO, start: bytes = b"") -> BinaryIO:
-    """Returns a copy of a stream that can seek, for others to close."""
-    copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - handed on
-    copy.write(start)
-    shutil.copyfileobj(stream, copy)
-    copy.seek(0)
-    return cast("BinaryIO", copy)
+    def __init__(self, stream: BinaryIO, *, name: str = STDIN_NAME) -> None:
+        self._stream = stream
+        self._name = name
+        self._reader = LogReader(max_record_bytes=MAX_RECORD_BYTES)
+        self._next_index = 0
 
+    @property
+    def padding_bytes(self) -> int:
+        """NUL bytes around the documents, which are left out."""
+        return self._reader.padding_bytes
 
-def is_one_record_a_line(start: bytes) -> bool:
-    """Says whether text that begins so is one record a line rather than one document."""
-    if start.startswith(GZIP_MAGIC) or _LOG_FILE.match(start):
-        return False
-    line = start.lstrip().partition(b"\n")[0]
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        # A first line that is no object may be a broken record or a document over several lines.
-        return not line.strip().startswith((b"{", b"["))
+    def read(self) -> Iterator[Records]:
+        """Yields the records; none of a pipe that is empty or blank."""
+        while text := self._read_group():
+            yield from self._group(self._reader.feed(text))
+        if not self._reader.is_blank:
+            yield from self._group(self._reader.finish())
 
-
-def _read_lines(stream: BinaryIO, start: bytes) -> Iterator[Records]:
-    index = 0
-    rest = start
-    while True:
-        *lines, rest = rest.split(b"\n")
-        group = [line for line in lines if line.strip()]
+    def _group(self, items: Iterable[bytes | Unreadable]) -> Iterator[Records]:
+        group: list[bytes | Unreadable] = []
+        size = 0
+        for item in items:
+            group.append(item)
+            size += len(item) if isinstance(item, bytes) else 0
+            if size >= _GROUP_BYTES:
+                yield self._take(group)
+                group, size = [], 0
         if group:
-            yield Records(group, name=STDIN_NAME, first_index=index)
-            index += len(group)
-        more = _read_group(stream)
-        if not more:
-            break
-        rest += more
-    if rest.strip():
-        yield Records([rest], name=STDIN_NAME, first_index=index)
+            yield self._take(group)
 
+    def _take(self, group: list[bytes | Unreadable]) -> Records:
+        first_index, self._next_index = self._next_index, self._next_index + len(group)
+        return Records(group, name=self._name, first_index=first_index)
 
-def _read_group(stream: BinaryIO) -> bytes:
-    """Waits for text, then takes what follows it closely; empty at the end."""
-    parts = [_read_some(stream)]
-    size = len(parts[0])
-    while parts[-1] and size < _GROUP_BYTES and _has_more_soon(stream):
-        parts.append(_read_some(stream))
-        size += len(parts[-1])
-    return b"".join(parts)
+    def _read_group(self) -> bytes:
+        """Waits for text, then takes what follows it closely; empty at the end."""
+        parts = [self._read_some()]
+        size = len(parts[0])
+        while parts[-1] and size < _GROUP_BYTES and self._has_more_soon():
+            parts.append(self._read_some())
+            size += len(parts[-1])
+        return b"".join(parts)
 
+    def _read_some(self) -> bytes:
+        """Waits for text and returns what there is, rather than waiting until a buffer is full."""
+        raw = getattr(self._stream, "raw", self._stream)
+        return raw.read(_GROUP_BYTES) or b""
 
-def _read_some(stream: BinaryIO) -> bytes:
-    """Waits for text and returns what there is, rather than waiting until a buffer is full."""
-    raw = getattr(stream, "raw", stream)
-    return raw.read(_GROUP_BYTES) or b""
-
-
-def _has_more_soon(stream: BinaryIO) -> bool:
-    try:
-        ready, _, _ = select.select([stream], [], [], _LINGER_SECONDS)
-    except (OSError, ValueError):
-        # Not something that can be waited for, such as a file on Windows: reading will tell.
-        return True
-    return bool(ready)
+    def _has_more_soon(self) -> bool:
+        try:
+            ready, _, _ = select.select([self._stream], [], [], _LINGER_SECONDS)
+        except (OSError, ValueError):
+            # Not something that can be waited for, such as a file on Windows: reading will tell.
+            return True
+        return bool(ready)

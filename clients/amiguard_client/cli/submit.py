@@ -175,28 +175,30 @@ def _expand(paths: Iterable[Path], discovery: Discovery) -> Iterator[FoundFile |
 
 def _open_all(files: Iterable[FoundFile | None], discovery: Discovery) -> Iterator[Submittable]:
     """Opens the files one by one; one that cannot be opened costs no other."""
-    from amiguard_client.cli.stdin import read_stdin, spool
+    from amiguard_client.cli.stdin import Pipe
     from amiguard_client.packing import LogStream
 
     for file in files:
         if file is None:
-            yield from read_stdin(sys.stdin.buffer)
+            pipe = Pipe(sys.stdin.buffer)
+            yield from pipe.read()
+            _say_padding(pipe.padding_bytes)
             continue
         try:
             stream = file.open()
         except OSError as error:
             discovery.problem(f"{file}: {error.strerror}")
             continue
-        if not stream.seekable():
-            with stream:
-                copy = spool(stream)
-            stream = copy
-        if not stream.read(1):
+        if not stream.peek(1):
             stream.close()
             say(f"{file}: empty, left out")
             continue
-        stream.seek(0)
         yield LogStream(stream, name=str(file))
+
+
+def _say_padding(count: int) -> None:
+    if count:
+        say(f"left out {count_text(count, 'byte')} of NUL padding")
 
 
 def _advance(bar: Bar, result: BatchResult) -> None:
@@ -208,6 +210,7 @@ def _advance(bar: Bar, result: BatchResult) -> None:
 
 def _report(summary: SubmitSummary, file_count: int, *, show: int, output: str) -> None:
     _name_rejections(summary, show)
+    _say_padding(summary.padding_bytes)
     if output == JSON:
         write_json({"file_count": file_count, **asdict(summary)})
         return

@@ -372,7 +372,7 @@ class _Submission:
 
 def _size_of(item: Submittable) -> int:
     if isinstance(item, Records):
-        return sum(len(record) for record in item.records)
+        return sum(len(record) for record in item.records if isinstance(record, bytes))
     if isinstance(item, LogStream):
         size = item.stream.seek(0, 2)
         item.stream.seek(0)

@@ -477,7 +477,7 @@ def test_a_stop_ends_a_pipe_well_whatever_was_rejected_before(
         assert process.popen.stdin is not None
         process.popen.stdin.write(b'1\n{"eventName":"GetUser","eventID":"a"}\n')
         process.popen.stdin.flush()
-        process.wait_for_word("line 0: ")
+        process.wait_for_word("record 0: ")
         code = process.stop()
         process.popen.stdin.close()
 

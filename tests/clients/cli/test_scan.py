@@ -57,16 +57,18 @@ def test_record_that_cannot_be_read_keeps_its_position_in_pieces(
     found = scan_files([named(path)], launch_paths=DEFAULT_LAUNCH_PATHS)
 
     assert found.record_count == 2
-    assert [(r.index, r.path) for r in found.rejections] == [(2, "$.Records")]
+    assert [(r.index, r.path) for r in found.rejections] == [(2, "$"), (3, "$")]
+    assert "cut short" in found.rejections[-1].message
 
 
 def test_damaged_gzip_is_one_rejection(tmp_path: Path) -> None:
-    """A file that is cut short is rejected as a whole."""
+    """Of gzip that is cut short the records before the end are read, and the cut is told."""
     path = write(tmp_path, "a", gzip.compress(log_content(RECORDS[:2]))[:-10])
 
     found = scan_files([named(path)], launch_paths=DEFAULT_LAUNCH_PATHS)
 
-    assert [(r.index, r.path) for r in found.rejections] == [(0, "$")]
+    assert found.record_count == 2
+    assert [(r.index, r.path) for r in found.rejections] == [(2, "$")]
 
 
 def test_missing_and_empty_files_cost_no_other(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_summary_as_json(server: ScriptedServer, tmp_path: Path) -> None:
         "rejections": [],
         "finding_names": ["findings/0123456789abcdef0123456789abcdef"],
         "reconnect_count": 0,
+        "padding_bytes": 0,
     }
 
 

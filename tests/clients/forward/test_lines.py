@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from amiguard_client.forward.dead_letters import FolderOfDeadLetters
-from amiguard_client.forward.lines import MAX_LINE_BYTES, LineSource
+from amiguard_client.forward.lines import MAX_RECORD_BYTES, LineSource
 from tests.clients.forward.scene import OTHER, Scene, committed, letters, scene
 from tests.clients.live_server import Live
 from tests.clients.scripted_server import ScriptedServer, serve
@@ -84,12 +84,12 @@ def test_bad_lines_are_kept_with_their_place(live: Live, tmp_path: Path) -> None
         "hello",
         "\udcff{",
     ]
-    assert [text.split(":")[1].strip() for text in here.said] == ["line 1", "line 3"]
+    assert [text.split(":")[1].strip() for text in here.said] == ["record 1", "record 3"]
 
 
 def test_a_line_without_end_is_not_held_in_memory(server: ScriptedServer, tmp_path: Path) -> None:
     """A line that is longer than any record is set aside, and the next one is forwarded."""
-    endless = b"x" * (3 * MAX_LINE_BYTES)
+    endless = b"x" * (3 * MAX_RECORD_BYTES)
     with scene(server.target) as here, pipe(here, dead=tmp_path) as (source, writer):
         writing = write(writer, OTHER + b"\n" + endless + b"\n" + OTHER + b"\n")
         here.forwarder.run(source)
@@ -97,7 +97,7 @@ def test_a_line_without_end_is_not_held_in_memory(server: ScriptedServer, tmp_pa
 
     assert committed(server) == [OTHER, OTHER]
     (letter,) = letters(tmp_path)
-    assert "bytes in one line" in json.loads(letter.read_text())["reason"]
+    assert "over the limit" in json.loads(letter.read_text())["reason"]
 
 
 def test_what_a_stop_leaves_is_counted() -> None:
