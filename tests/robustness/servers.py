@@ -63,6 +63,7 @@ class Replica:
         self._ready_file = directory / f"server-{number}.ready"
         self._process: Popen[bytes] | None = None
         self._port: int | None = None
+        self._workers: list[int] = []
         self.is_paused = False
         self.is_draining = False
 
@@ -163,6 +164,7 @@ class Replica:
         workers = children_of(self._running().pid)
         if workers:
             kill_if_alive(workers[0])
+            self._forget(workers[0])
 
     def pause(self) -> None:
         """Stops it where it stands: its connections stay open and silent."""
@@ -176,6 +178,7 @@ class Replica:
 
     def drain(self) -> None:
         """Asks it to stop as an orchestrator does; see `await_stopped`."""
+        self._workers = children_of(self._running().pid)
         self._running().send_signal(signal.SIGTERM)
         self.is_draining = True
 
@@ -188,6 +191,7 @@ class Replica:
             raise RoundError(f"server {self.number} outlived its grace period") from None
         self._process = None
         self.is_draining = False
+        self._forget(process.pid, *self._workers)
         self.proxy.aim(None)
         if code != 0:
             raise RoundError(f"server {self.number} drained with exit {code}")
@@ -195,9 +199,10 @@ class Replica:
     def end(self) -> None:
         """Leaves no process behind, whatever has happened."""
         if self._process is not None:
+            workers = children_of(self._process.pid)
             self._process.kill()
             self._process.wait(_STOP_SECONDS)
-            self._forget(self._process.pid)
+            self._forget(self._process.pid, *workers, *self._workers)
             self._process = None
 
     def has_ended(self) -> bool:
