@@ -24,12 +24,21 @@ class Clients:
         self._stage = stage
         self.progress = Progress()
         self.forwarders = [
-            Forwarder(n, forwarding, addresses=stage.open_doors(), progress=self.progress)
+            Forwarder(
+                n,
+                forwarding,
+                addresses=stage.open_doors(),
+                progress=self.progress,
+                last_server=stage.last_server,
+            )
             for n, forwarding in enumerate(plan.forwardings)
         ]
-        self.watchers = [Watcher(f"watcher-{n}", stage.open_doors()) for n in range(_WATCHER_COUNT)]
-        self.operator = Operator(stage.open_doors())
-        self._handler = Handler(stage.open_doors())
+        history = self.progress.history
+        self.watchers = [
+            Watcher(f"watcher-{n}", stage.open_doors(), history) for n in range(_WATCHER_COUNT)
+        ]
+        self.operator = Operator(stage.open_doors(), history)
+        self._handler = Handler(stage.open_doors(), history)
 
     def start(self) -> None:
         """Lets everybody begin."""

@@ -12,10 +12,13 @@ from amiguard.v1 import ingest_service_pb2 as wire
 from amiguard.v1.ingest_service_pb2_grpc import IngestServiceStub
 from amiguard_client.errors import UnreachableError
 from amiguard_client.packing import Records, batch_of
+from tests.robustness.ageing import Ages
 from tests.robustness.clients import Clients
+from tests.robustness.damage import damage
 from tests.robustness.disk import allow_growth, forbid_growth
-from tests.robustness.faults import Do, Step
-from tests.robustness.oracle import find_missing
+from tests.robustness.faults import Damage, Do, Step
+from tests.robustness.history import What
+from tests.robustness.oracle import ServerView, find_missing
 from tests.robustness.plan import Delivery
 from tests.robustness.proxy import Way
 from tests.robustness.servers import Replica
@@ -35,6 +38,10 @@ _ENDS_AN_OUTAGE = {
     Do.RESUME,
     Do.START_DATABASE,
     Do.RESUME_DATABASE,
+    Do.END_SILENCE,
+    Do.CUT_SILENCE,
+    Do.LET_TIME_PASS,
+    Do.DAMAGE_FILE,
     Do.KILL_SESSION,
     Do.END_SESSIONS,
     Do.FREE_DISK,
@@ -65,6 +72,13 @@ class Conductor:
             Do.CUT_RESPONSE: lambda step: self._cut_after(step, Way.TO_CLIENT),
             Do.CRASH: lambda step: self._forwarders[step.target].crash(forgotten_count=step.amount),
             Do.CHANGE_POLICY: self._change_policy,
+            Do.LET_TIME_PASS: self._let_time_pass,
+            Do.SHIFT_CLOCK: lambda step: self._shift(step, step.amount),
+            Do.SET_CLOCK: lambda step: self._shift(step, 0),
+            Do.SILENCE_DATABASE: self._silence,
+            Do.END_SILENCE: self._end_silence,
+            Do.CUT_SILENCE: self._cut_silence,
+            Do.DAMAGE_FILE: self._damage,
             Do.FILL_DISK: self._fill,
             Do.FREE_DISK: self._free,
             Do.REFUSE_WRITES: self._refuse_writes,
@@ -89,6 +103,7 @@ class Conductor:
             time.sleep(step.lag_seconds)
             for replica in self._stage.replicas:
                 replica.check_alive()
+            self._progress.history.note("conductor", What.STEP, step=str(step))
             self._do[step.do](step)
             self._last_step_at = time.monotonic()
             if step.do in _ENDS_AN_OUTAGE and self._stage.can_be_read:
@@ -127,6 +142,47 @@ class Conductor:
     def _change_policy(self, step: Step) -> None:
         self._is_policy_changed = True
         self._operator.make(self._stage.plan.changes[step.target])
+
+    def _let_time_pass(self, step: Step) -> None:
+        with Ages.open(self._stage.url) as ages:
+            ages.let_pass(timedelta(minutes=step.amount))
+            ages.await_sweep()
+
+    def _shift(self, step: Step, seconds: int) -> None:
+        clock = self._replica(step).clock
+        if clock is not None:
+            clock.shift(timedelta(seconds=seconds))
+
+    def _silence(self, step: Step) -> None:
+        self._stage.database_proxies[step.target].silence()
+        replica = self._replica(step)
+        if not step.amount or replica not in self._stage.serving():
+            return
+        replica.await_health(serving=False, seconds=_HEALTH_SECONDS)
+        if self._submit_once(replica, _FILLER):
+            raise RoundError("a batch was acknowledged without a database")
+
+    def _end_silence(self, step: Step) -> None:
+        self._stage.database_proxies[step.target].end_silence()
+        self._await_serving(self._replica(step))
+
+    def _cut_silence(self, step: Step) -> None:
+        self._stage.database_proxies[step.target].cut()
+        self._end_silence(step)
+
+    def _await_serving(self, replica: Replica) -> None:
+        if replica in self._stage.serving():
+            replica.await_health(serving=True, seconds=_HEALTH_SECONDS)
+
+    def _damage(self, step: Step) -> None:
+        assert self._stage.sqlite_file is not None
+        damage(
+            self._replica(step),
+            self._stage.sqlite_file,
+            list(Damage)[step.amount],
+            records=[record for spare in self._stage.plan.spares for record in spare.records],
+            directory=self._stage.directory,
+        )
 
     def _fill(self, step: Step) -> None:
         if self._stage.disk is None:
@@ -189,8 +245,8 @@ class Conductor:
         if code is grpc.StatusCode.UNAVAILABLE:
             return False
         if code is not grpc.StatusCode.OK:
-            raise RoundError(f"a full disk gives {code}")
-        self._note(spare)
+            raise RoundError(f"a server that cannot write gives {code}")
+        self._note(spare, replica)
         return True
 
     def deliver_spares(self) -> None:
@@ -198,9 +254,12 @@ class Conductor:
         for spare in self._spares:
             with self._stage.client(self._stage.replicas[0]) as client:
                 client.submit_batch(spare.item, source=_SPARE_SOURCE)
-            self._note(spare)
+            self._note(spare, self._stage.replicas[0])
 
-    def _note(self, spare: Delivery) -> None:
+    def _note(self, spare: Delivery, replica: Replica) -> None:
+        batch = self._stage.plan.spares.index(spare) if spare in self._stage.plan.spares else -1
+        self._progress.history.sent(_SPARE_SOURCE, batch, spare.records)
+        self._progress.history.note(_SPARE_SOURCE, What.ACKED, batch=batch, server=replica.number)
         with self._progress.changed:
             self._progress.acked_records.update(spare.records)
 
@@ -216,7 +275,9 @@ class Conductor:
         replica = self._stage.serving()[0]
         with self._stage.client(replica) as client:
             missing = patiently(
-                lambda: find_missing(client, acked), UnreachableError, seconds=_READ_SECONDS
+                lambda: find_missing(ServerView(client), acked),
+                UnreachableError,
+                seconds=_READ_SECONDS,
             )
         if missing:
             raise RoundError(f"acknowledged and not stored: {missing}")

@@ -26,13 +26,27 @@ class Fault(StrEnum):
     MESSAGE_CUT = "cut within a message"
     FORWARDER_CRASHED = "forwarder crashed"
     POLICY_CHANGED = "policy changed"
+    TIME_PASSED = "time passed"
+    CLOCK_SHIFTED = "clock shifted"
     DATABASE_KILLED = "database killed"
     DATABASE_STOPPED = "database stopped"
     DATABASE_PAUSED = "database paused"
+    DATABASE_SILENT = "database silent"
     SESSION_KILLED = "session killed"
     SESSIONS_ENDED = "sessions ended"
     DISK_FULL = "disk full"
     WRITES_REFUSED = "writes refused"
+    FILE_DAMAGED = "file damaged"
+
+
+class Damage(StrEnum):
+    """What can become of the files of a SQLite database."""
+
+    PAGES_OVERWRITTEN = "pages overwritten"
+    CUT_SHORT = "cut short"
+    LOG_REMOVED = "log removed"
+    FILES_REMOVED = "files removed"
+    REPLACED = "replaced"
 
 
 class Do(StrEnum):
@@ -49,17 +63,24 @@ class Do(StrEnum):
     CUT_RESPONSE = "cut response of server"
     CRASH = "crash forwarder"
     CHANGE_POLICY = "make change"
+    LET_TIME_PASS = "let minutes pass for"
+    SHIFT_CLOCK = "shift clock of server"
+    SET_CLOCK = "set clock of server"
     KILL_DATABASE = "kill database"
     STOP_DATABASE = "stop database"
     START_DATABASE = "start database"
     PAUSE_DATABASE = "pause database"
     RESUME_DATABASE = "resume database"
+    SILENCE_DATABASE = "silence database of server"
+    END_SILENCE = "end silence of server"
+    CUT_SILENCE = "cut silence of server"
     KILL_SESSION = "kill session"
     END_SESSIONS = "end sessions"
     FILL_DISK = "fill disk"
     FREE_DISK = "free disk"
     REFUSE_WRITES = "refuse writes"
     ALLOW_WRITES = "allow writes"
+    DAMAGE_FILE = "damage file of server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +88,10 @@ class Step:
     """One thing to do, once `at` batches are acknowledged.
 
     It is also due when nothing has been acknowledged for `patience_seconds`: what it ends may be
-    what keeps batches from it. `amount` is in bytes for cuts within a message, and in batches that
-    are sent again for a crash. `lag_seconds` spreads the steps over what happens between two acks.
+    what keeps batches from it. `amount` is in bytes for cuts within a message, in batches that are
+    sent again for a crash, in minutes for time that passes, in seconds for a clock. Of a silence it
+    says whether it lasts until the server notices, of a damaged file the number of its damage.
+    `lag_seconds` spreads the steps over what happens between two acks.
     """
 
     at: int
@@ -92,14 +115,17 @@ _COMMON = (
     Fault.MESSAGE_CUT,
     Fault.FORWARDER_CRASHED,
     Fault.POLICY_CHANGED,
+    Fault.TIME_PASSED,
+    Fault.CLOCK_SHIFTED,
 )
 FAULTS = {
-    SQLITE: (*_COMMON, Fault.DISK_FULL, Fault.WRITES_REFUSED),
+    SQLITE: (*_COMMON, Fault.DISK_FULL, Fault.WRITES_REFUSED, Fault.FILE_DAMAGED),
     POSTGRESQL: (
         *_COMMON,
         Fault.DATABASE_KILLED,
         Fault.DATABASE_STOPPED,
         Fault.DATABASE_PAUSED,
+        Fault.DATABASE_SILENT,
         Fault.SESSION_KILLED,
         Fault.SESSIONS_ENDED,
     ),
@@ -111,15 +137,20 @@ _BEGIN_AND_END = {
     Fault.DATABASE_KILLED: (Do.KILL_DATABASE, Do.START_DATABASE),
     Fault.DATABASE_STOPPED: (Do.STOP_DATABASE, Do.START_DATABASE),
     Fault.DATABASE_PAUSED: (Do.PAUSE_DATABASE, Do.RESUME_DATABASE),
+    Fault.DATABASE_SILENT: (Do.SILENCE_DATABASE, Do.END_SILENCE),
+    Fault.CLOCK_SHIFTED: (Do.SHIFT_CLOCK, Do.SET_CLOCK),
     Fault.DISK_FULL: (Do.FILL_DISK, Do.FREE_DISK),
     Fault.WRITES_REFUSED: (Do.REFUSE_WRITES, Do.ALLOW_WRITES),
 }
+_OTHER_END = {Fault.DATABASE_SILENT: Do.CUT_SILENCE}
 _AT_ONCE = {
     Fault.WORKER_KILLED: (Do.KILL_WORKER,),
     Fault.CONNECTIONS_CUT: (Do.CUT,),
     Fault.MESSAGE_CUT: (Do.CUT_REQUEST, Do.CUT_RESPONSE),
     Fault.FORWARDER_CRASHED: (Do.CRASH,),
     Fault.POLICY_CHANGED: (Do.CHANGE_POLICY,),
+    Fault.TIME_PASSED: (Do.LET_TIME_PASS,),
+    Fault.FILE_DAMAGED: (Do.DAMAGE_FILE,),
     Fault.SESSION_KILLED: (Do.KILL_SESSION,),
     Fault.SESSIONS_ENDED: (Do.END_SESSIONS,),
 }
@@ -127,6 +158,7 @@ _SERVER = "server {}"
 _DATABASE = "the database"
 _WAITING = "a drain or a pause"
 """A server that drains waits for its commits, and those for the locks of whoever is paused."""
+_ALL_SERVERS = tuple(_SERVER.format(n) for n in range(max(SERVER_COUNTS.values())))
 _THINGS = {
     Fault.SERVER_KILLED: (_SERVER,),
     Fault.WORKER_KILLED: (_SERVER,),
@@ -137,16 +169,29 @@ _THINGS = {
     Fault.DATABASE_KILLED: (_DATABASE,),
     Fault.DATABASE_STOPPED: (_DATABASE,),
     Fault.DATABASE_PAUSED: (_DATABASE, _WAITING),
+    Fault.DATABASE_SILENT: (_DATABASE, _SERVER, _WAITING),
+    # Nobody else may hold the database up who moves the times in it.
+    Fault.TIME_PASSED: (_DATABASE, *_ALL_SERVERS, _WAITING),
+    Fault.FILE_DAMAGED: (_SERVER, _WAITING),
     Fault.SESSION_KILLED: (_DATABASE,),
     Fault.SESSIONS_ENDED: (_DATABASE,),
 }
+_ONCE = {Fault.WORKER_KILLED, Fault.FILE_DAMAGED}
+_OPPOSITES = {
+    Fault.TIME_PASSED: Fault.CLOCK_SHIFTED,
+    Fault.CLOCK_SHIFTED: Fault.TIME_PASSED,
+}
+MAX_MINUTES = 180
+"""Six faults, all of them time that passes, leave five hours of the rule's lateness."""
+_SHIFTS_SECONDS = (25 * 3_600, -25 * 3_600, 10_000 * 86_400, -10_000 * 86_400, 120)
+"""A time zone too many, a battery that is empty, a typo in the year, and two minutes."""
 _MAX_REQUEST_BYTES = 60_000
 _MAX_RESPONSE_BYTES = 400
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.5)
 """The last of them is longer than forwarders wait for an ack."""
 _HASTE_SECONDS = 1.0
 _BEGINS = {begin for begin, _ in _BEGIN_AND_END.values()}
-_ENDS = {end for _, end in _BEGIN_AND_END.values()}
+_ENDS = {end for _, end in _BEGIN_AND_END.values()} | set(_OTHER_END.values())
 
 
 def faults_of(steps: Sequence[Step]) -> tuple[Fault, ...]:
@@ -159,12 +204,18 @@ def faults_of(steps: Sequence[Step]) -> tuple[Fault, ...]:
 def draw_faults(draws: Draws, seed: int, backend: str) -> tuple[Fault, ...]:
     """Returns the faults of a round: seeds in a row begin with every kind in turn.
 
-    A worker is killed once at most: the server sets a log file aside over which two died.
+    Some come once at most: the server sets a log file aside over which two workers died, and a
+    damaged file costs a round its time. Time does not pass where a clock is wrong: which of the two
+    a server should believe could not be told.
     """
     kinds = FAULTS[backend]
     drawn = [kinds[seed % len(kinds)], *draws.choices(kinds, k=draws.randint(1, 5))]
-    first = drawn.index(Fault.WORKER_KILLED) if Fault.WORKER_KILLED in drawn else None
-    return tuple(f for n, f in enumerate(drawn) if f is not Fault.WORKER_KILLED or n == first)
+    faults: list[Fault] = []
+    for fault in drawn:
+        if (fault in _ONCE and fault in faults) or _OPPOSITES.get(fault) in faults:
+            continue
+        faults.append(fault)
+    return tuple(faults)
 
 
 def draw_steps(
@@ -217,12 +268,19 @@ def _steps_of(
             Do.CUT_REQUEST: draws.randint(1, _MAX_REQUEST_BYTES),
             Do.CUT_RESPONSE: draws.randint(1, _MAX_RESPONSE_BYTES),
             Do.CRASH: draws.randint(0, 5),
+            Do.LET_TIME_PASS: draws.randint(20, MAX_MINUTES),
+            Do.DAMAGE_FILE: draws.randrange(len(Damage)),
         }.get(do, 0)
         return [Step(begin, do, target, amount=amount, lag_seconds=lag)]
     first, last = _BEGIN_AND_END[fault]
+    last = draws.choice((last, _OTHER_END.get(fault, last)))
+    amount = {
+        Do.SHIFT_CLOCK: draws.choice(_SHIFTS_SECONDS),
+        Do.SILENCE_DATABASE: draws.randrange(2),
+    }.get(first, 0)
     end = begin + draws.randint(0, max(1, batch_count // 6))
     patience = draws.choice(_PAUSES_SECONDS)
     return [
-        Step(begin, first, target, lag_seconds=lag),
+        Step(begin, first, target, amount=amount, lag_seconds=lag),
         Step(end, last, target, patience_seconds=patience),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -14,6 +14,7 @@ from amiguard_client.errors import AmiguardError, OverloadedError, UnreachableEr
 from amiguard_client.packing import Submittable
 from amiguard_client.retry import RetryPolicy
 from amiguard_client.summary import BatchResult
+from tests.robustness.history import History, What
 from tests.robustness.plan import Delivery, Forwarding
 from tests.robustness.waiting import patiently
 
@@ -39,9 +40,28 @@ class Progress:
     """Searches and launches that acks said were not stored before."""
     complaints: list[str] = field(default_factory=list)
     last_ack_at: float = field(default_factory=time.monotonic)
+    history: History = field(default_factory=History)
 
-    def take(self, delivery: Delivery, result: BatchResult, *, source: str) -> None:
-        """Takes in what an ack says of a batch."""
+    def take(
+        self,
+        delivery: Delivery,
+        result: BatchResult,
+        *,
+        source: str,
+        batch: int | str,
+        server: int | None = None,
+    ) -> None:
+        """Takes in what an ack of a server says of a batch."""
+        self.history.note(
+            source,
+            What.ACKED,
+            batch=batch,
+            server=server,
+            accepted=result.accepted_count,
+            rejected=result.rejected_count,
+            relevant=result.relevant_count,
+            duplicate=result.duplicate_count,
+        )
         said = (result.accepted_count, result.rejected_count)
         sent = (len(delivery.records), delivery.malformed_count)
         with self.changed:
@@ -64,8 +84,11 @@ class _CrashError(Exception):
 class _Attempt:
     """The life of a forwarder from a start to the next crash: what it sends, and how far it is."""
 
-    def __init__(self, forwarding: Forwarding, *, start: int, progress: Progress) -> None:
+    def __init__(
+        self, forwarding: Forwarding, *, source: str, start: int, progress: Progress
+    ) -> None:
         self.done = start
+        self._source = source
         self.is_over = False
         self._forwarding = forwarding
         self._start = start
@@ -78,7 +101,9 @@ class _Attempt:
                 self._progress.changed.wait_for(partial(self._may_send, place))
                 if self.is_over:
                     return
-            yield self._forwarding.deliveries[place].item
+            delivery = self._forwarding.deliveries[place]
+            self._progress.history.sent(self._source, place, delivery.records)
+            yield delivery.item
 
     def _may_send(self, place: int) -> bool:
         return self.is_over or place - self.done < self._forwarding.depth
@@ -100,8 +125,12 @@ class Forwarder(Thread):
         *,
         addresses: Sequence[str],
         progress: Progress,
+        last_server: Callable[[Sequence[str]], int] = lambda _: 0,
     ) -> None:
+        """`last_server` says which of the servers at some addresses answered last."""
         super().__init__(name=f"forwarder-{number}", daemon=True)
+        self._addresses = addresses
+        self._last_server = last_server
         # gRPC's way to name every replica at once; it takes them in turn.
         self._target = f"ipv4:{','.join(addresses)}"
         self._forwarding = forwarding
@@ -129,7 +158,7 @@ class Forwarder(Thread):
 
     def _live(self, start: int) -> int:
         """Returns where to go on from."""
-        attempt = _Attempt(self._forwarding, start=start, progress=self._progress)
+        attempt = _Attempt(self._forwarding, source=self.name, start=start, progress=self._progress)
         try:
             if self._forwarding.is_unary:
                 self._call(attempt)
@@ -137,6 +166,7 @@ class Forwarder(Thread):
                 self._stream(attempt, start)
         except _CrashError:
             forgotten_count, self._crash = self._crash or 0, None
+            self._progress.history.note(self.name, What.CRASHED, forgotten=forgotten_count)
             return max(0, attempt.done - forgotten_count)
         finally:
             attempt.end()
@@ -154,6 +184,7 @@ class Forwarder(Thread):
     def _call(self, attempt: _Attempt) -> None:
         with connect(self._target, insecure=True, timeout=_CALL_TIMEOUT) as client:
             for delivery in self._forwarding.deliveries[attempt.done :]:
+                self._progress.history.sent(self.name, attempt.done, delivery.records)
                 result = patiently(
                     partial(client.submit_batch, delivery.item, source=self.name),
                     (UnreachableError, OverloadedError),
@@ -165,6 +196,12 @@ class Forwarder(Thread):
         delivery = self._forwarding.deliveries[attempt.done]
         with self._progress.changed:
             attempt.done += 1
-        self._progress.take(delivery, result, source=self.name)
+        self._progress.take(
+            delivery,
+            result,
+            source=self.name,
+            batch=attempt.done - 1,
+            server=self._last_server(self._addresses),
+        )
         if self._crash is not None:
             raise _CrashError

@@ -10,6 +10,7 @@ import grpc
 from amiguard.v1 import finding_service_pb2 as wire
 from amiguard.v1.finding_pb2 import Finding
 from amiguard.v1.finding_service_pb2_grpc import FindingServiceStub
+from tests.robustness.history import History, What
 
 ASSIGNEE = "handler"
 
@@ -29,9 +30,10 @@ _PASSING = {
 class Handler(Thread):
     """Acknowledges every finding that is open, again and again until it is told to stop."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
+    def __init__(self, addresses: Sequence[str], history: History) -> None:
         super().__init__(name="handler", daemon=True)
         self._target = f"ipv4:{','.join(addresses)}"
+        self._history = history
         self._stopping = Event()
         self.taken: set[str] = set()
         """Findings of which a server said that they are acknowledged."""
@@ -68,6 +70,7 @@ class Handler(Thread):
                 timeout=_CALL_SECONDS,
             )
             self.taken.add(finding.name)
+            self._history.note(self.name, What.TAKEN_UP, finding=finding.name)
 
 
 def find_undone(stub: FindingServiceStub, taken: set[str]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from queue import SimpleQueue
 from threading import Thread
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 import msgspec
@@ -29,6 +29,7 @@ from amiguard_core.policy import (
 )
 from tests.data.draws import Draws
 from tests.data.shapes import derived_uuid
+from tests.robustness.history import History, What
 from tests.robustness.waiting import patiently, wait_until
 
 _PREFIX = "allowlistEntries/"
@@ -49,6 +50,22 @@ class Tuned:
 
     policy: Policy = field(default_factory=Policy)
     images: Mapping[tuple[str, str], KnownImage] = field(default_factory=dict)
+
+    def describe(self) -> dict[str, Any]:
+        """Returns it in a form that can be written as JSON."""
+        return {
+            "policy": msgspec.to_builtins(self.policy),
+            "images": [msgspec.to_builtins(image) for image in self.images.values()],
+        }
+
+    @classmethod
+    def from_description(cls, described: Mapping[str, Any]) -> Tuned:
+        """Returns what `describe` was told of."""
+        images = msgspec.convert(described["images"], list[KnownImage])
+        return cls(
+            msgspec.convert(described["policy"], Policy),
+            {(image.image_id, image.region): image for image in images},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +218,9 @@ def _draw_image(draws: Draws, image_id: str, region: str) -> KnownImage:
 class Operator(Thread):
     """Makes one change after the other, each until it is made."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
+    def __init__(self, addresses: Sequence[str], history: History) -> None:
         super().__init__(name="operator", daemon=True)
+        self._history = history
         self._addresses = addresses
         self._changes: SimpleQueue[Change | None] = SimpleQueue()
         self.tuned = Tuned()
@@ -226,12 +244,14 @@ class Operator(Thread):
         with grpc.insecure_channel(f"ipv4:{','.join(self._addresses)}") as channel:
             stub = TuningServiceStub(channel)
             while (change := self._changes.get()) is not None:
+                self._history.note(self.name, What.CHANGE, change=repr(change))
                 try:
                     patiently(lambda: _send(change, stub), _PassingError, seconds=_PATIENCE_SECONDS)
                 except (_PassingError, grpc.RpcError) as error:
                     self.complaints.append(f"operator: {change}: {error}")
                     return
                 self.tuned = change.apply(self.tuned)
+                self._history.note(self.name, What.IN_FORCE, **self.tuned.describe())
 
 
 def await_applied(address: str) -> None:

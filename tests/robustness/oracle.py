@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 from google.protobuf.message import Message
 
@@ -16,13 +18,40 @@ from amiguard_client.errors import NotFoundError
 from amiguard_core.decode import decode_records
 from amiguard_core.findings import Finding
 from amiguard_core.pipeline import evaluate
-from amiguard_core.policy import Policy
 from amiguard_service.ledger import WITHDRAWN
 from tests.robustness.operators import Tuned
 from tests.robustness.watcher import EVERY_STATE
 
 _PAGE_SIZE = 7
 """Small, so that lists really come in pages."""
+
+
+class Shown(Protocol):
+    """What is stored, as somebody sees it."""
+
+    def findings(self) -> Mapping[str, FindingMessage]:
+        """Returns every finding by name, whatever its state."""
+
+    def occurrences(self, name: str) -> list[OccurrenceMessage]:
+        """Returns every occurrence of a finding; none where there is no such finding."""
+
+
+@dataclass(frozen=True)
+class ServerView(Shown):
+    """What one server shows."""
+
+    client: Client
+
+    def findings(self) -> Mapping[str, FindingMessage]:
+        """Returns every finding by name, whatever its state; raises where one is listed twice."""
+        return fetch_findings(self.client)
+
+    def occurrences(self, name: str) -> list[OccurrenceMessage]:
+        """Returns every occurrence of a finding; none where there is no such finding."""
+        try:
+            return fetch_occurrences(self.client, name)
+        except NotFoundError:
+            return []
 
 
 def fetch_findings(client: Client) -> dict[str, FindingMessage]:
@@ -43,7 +72,7 @@ def fetch_occurrences(client: Client, name: str) -> list[OccurrenceMessage]:
     return [occurrence for page in pages for occurrence in page.occurrences]
 
 
-def find_differences(client: Client, records: Iterable[bytes], tuned: Tuned) -> list[str]:
+def find_differences(shown: Shown, records: Iterable[bytes], tuned: Tuned) -> list[str]:
     """Returns where what a server shows is not what the rule makes of the records.
 
     What a former policy found and the present one does not is set aside, not deleted. An open
@@ -51,25 +80,26 @@ def find_differences(client: Client, records: Iterable[bytes], tuned: Tuned) -> 
     """
     found = evaluate(records, tuned.policy, images=tuned.images)
     expected = {f"findings/{f.key.finding_id()}": f for f in found}
-    shown = fetch_findings(client)
-    stored = {name: f for name, f in shown.items() if f.suppression != WITHDRAWN}
+    stored = {name: f for name, f in shown.findings().items() if f.suppression != WITHDRAWN}
     differences = [f"lost: {name}" for name in sorted(expected.keys() - stored.keys())]
     differences += [f"invented: {name}" for name in sorted(stored.keys() - expected.keys())]
     for name in sorted(expected.keys() & stored.keys()):
-        differences += _compare(client, stored[name], expected[name])
+        differences += _compare(shown, stored[name], expected[name])
     return differences
 
 
-def find_missing(client: Client, acked: Iterable[bytes]) -> list[str]:
+def find_missing(shown: Shown, acked: Iterable[bytes], tuned: Tuned | None = None) -> list[str]:
     """Returns the occurrences that acknowledged records make and that are not stored.
 
     More may be: batches are stored before they are acknowledged.
     """
     missing = []
-    for finding in evaluate(acked, Policy()):
+    tuned = tuned or Tuned()
+    for finding in evaluate(acked, tuned.policy, images=tuned.images):
         name = f"findings/{finding.key.finding_id()}"
         wanted = {occurrence.launch.origin.event_id for occurrence in finding.occurrences}
-        missing += [f"lost: {name} {launch}" for launch in wanted - _launches_of(client, name)]
+        stored = {occurrence.launch.event_id for occurrence in shown.occurrences(name)}
+        missing += [f"lost: {name} {launch}" for launch in wanted - stored]
     return missing
 
 
@@ -84,28 +114,21 @@ def count_relevant(records: Iterable[bytes]) -> int:
     return sum(lane is not None for lane in lanes)
 
 
-def _launches_of(client: Client, name: str) -> set[str]:
-    try:
-        return {occurrence.launch.event_id for occurrence in fetch_occurrences(client, name)}
-    except NotFoundError:
-        return set()
-
-
-def _compare(client: Client, stored: FindingMessage, expected: Finding) -> list[str]:
-    shown = FindingMessage()
-    shown.CopyFrom(stored)
-    shown.ClearField("create_time")
-    shown.ClearField("update_time")
-    shown.ClearField("etag")
+def _compare(shown: Shown, stored: FindingMessage, expected: Finding) -> list[str]:
+    got = FindingMessage()
+    got.CopyFrom(stored)
+    got.ClearField("create_time")
+    got.ClearField("update_time")
+    got.ClearField("etag")
     # It rises with every attempt to change the rule, be its answer lost or not.
-    shown.ClearField("rule_revision")
-    if shown.state == FindingMessage.STATE_ACKNOWLEDGED:
-        shown.state = FindingMessage.STATE_OPEN
-        shown.assignee = ""
+    got.ClearField("rule_revision")
+    if got.state == FindingMessage.STATE_ACKNOWLEDGED:
+        got.state = FindingMessage.STATE_OPEN
+        got.assignee = ""
     wanted_message = by_the_rule.finding_message(expected)
     wanted_message.ClearField("rule_revision")
-    differences = _differing(stored.name, shown, wanted_message)
-    occurrences = fetch_occurrences(client, stored.name)
+    differences = _differing(stored.name, got, wanted_message)
+    occurrences = shown.occurrences(stored.name)
     wanted = [by_the_rule._occurrence(occurrence) for occurrence in expected.occurrences]
     if len(occurrences) != len(wanted):
         differences.append(f"{stored.name}: {len(occurrences)} occurrences, not {len(wanted)}")

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from amiguard_client.packing import LogFile, Records
 from amiguard_core.decode import decode_records
 from tests.data.draws import Draws
-from tests.data.log_files import compressed, log_content
+from tests.data.forms import FORMS, OUTER_FORMS
 from tests.data.scenario import scenario
 from tests.data.shapes import Record, encode
 from tests.data.variations import eventbridge, flattened, lookup_event
-from tests.robustness.faults import SERVER_COUNTS, Fault, Step, draw_faults, draw_steps
+from tests.robustness.faults import (
+    POSTGRESQL,
+    SERVER_COUNTS,
+    SQLITE,
+    Fault,
+    Step,
+    draw_faults,
+    draw_steps,
+)
 from tests.robustness.operators import Change, draw_changes
+from tests.robustness.pauses import Pauses
 
 _MALFORMED = b'{"eventSource":"ec2.amazonaws.com","eventName":7}'
 _SPARE_COUNT = 6
 _SPARE_RECORDS = 6
+_ISOLATIONS = ("repeatable read", "serializable")
+_PAUSES = {
+    SQLITE: (Pauses(), Pauses(short_ms=5)),
+    POSTGRESQL: (
+        Pauses(),
+        Pauses(short_ms=5, long_ms=300, long_share=0.5),
+        Pauses(short_ms=5, long_ms=1_500, long_share=0.5),
+    ),
+}
+"""On SQLite, where all writers wait for each other, none is long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +65,17 @@ class Forwarding:
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What servers meet for the whole of a round."""
+
+    isolation: str | None
+    """Of transactions that say nothing of it, on PostgreSQL; None leaves the default."""
+    pauses: Pauses
+    keeps_findings_shortly: bool
+    """Whether findings are kept for a day, which is less than what they are made of."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything about a round that is decided before it begins."""
 
@@ -64,6 +94,7 @@ class Plan:
     false_start_seconds: float
     """After how long the first start on an empty database is killed."""
     database_connections: int
+    surroundings: Surroundings
 
     @property
     def server_count(self) -> int:
@@ -78,11 +109,15 @@ class Plan:
         )
         steps = "\n".join(f"    {step}" for step in (*self.steps, *self.changes))
         beginning = "an empty database" if self.starts_empty else "a migrated database"
+        around = self.surroundings
         handling = " and a handler" if self.has_handler else ""
         return (
             f"  {self.backend}, seed {self.seed}: {self.server_count} server(s) with "
             f"{self.database_connections} connection(s) on {beginning}\n"
             f"  {len(self.records)} records; forwarders: {forwarders}{handling}\n"
+            f"  isolation {around.isolation or 'as it is'}; pauses of {around.pauses.short_ms} ms, "
+            f"long ones of {around.pauses.long_ms}; findings are kept for "
+            f"{'a day' if around.keeps_findings_shortly else '400 days'}\n"
             f"  steps, by batches acknowledged:\n{steps}"
         )
 
@@ -130,6 +165,20 @@ def draw_plan(seed: int, backend: str) -> Plan:
         starts_empty=draws.random() < 0.25,
         false_start_seconds=draws.uniform(0.2, 1.0),
         database_connections=draws.choice((1, 2, 4)),
+        surroundings=_draw_surroundings(Draws(f"surroundings {seed}"), backend),
+    )
+
+
+def _draw_surroundings(draws: Draws, backend: str) -> Surroundings:
+    isolation = draws.choice((None, *_ISOLATIONS))
+    return Surroundings(
+        isolation=isolation if backend == POSTGRESQL else None,
+        pauses=replace(
+            draws.choice(_PAUSES[backend]),
+            seed=draws.getrandbits(32),
+            slow_server=draws.randrange(SERVER_COUNTS[backend]),
+        ),
+        keeps_findings_shortly=draws.random() < 0.5,
     )
 
 
@@ -183,15 +232,19 @@ def _pack(draws: Draws, records: Sequence[Record], *, malformed_count: int) -> D
     sent += [_MALFORMED] * malformed_count
     draws.shuffle(sent)
     item: LogFile | Records
-    match draws.randrange(4):
-        case 0:
-            item = LogFile(compressed(log_content(sent)))
-        case 1:
-            item = LogFile(b"\n".join(sent))
-        case _:
-            item = Records(sent)
+    if draws.random() < 0.5:
+        item = Records(sent)
+    else:
+        # Of what is sent, so that a form more makes no other plan of a seed.
+        item = _file_of(Draws(sent[0]), sent, plain + [_MALFORMED] * malformed_count)
     unidentified_count = decode_records(plain).unidentified_count
     return Delivery(item, tuple(plain), malformed_count, unidentified_count)
+
+
+def _file_of(draws: Draws, sent: Sequence[bytes], plain: Sequence[bytes]) -> LogFile:
+    """Returns a file of the records as they are sent, or as AWS writes them, in a drawn form."""
+    name = draws.choice(tuple(FORMS))
+    return LogFile(FORMS[name](draws, plain if name in OUTER_FORMS else sent), name)
 
 
 def _as_it_is(record: Record) -> Record:

@@ -27,6 +27,14 @@ _READY_SECONDS = 60
 _IN_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made there
 _ROOM_BYTES = 1024 * 1024 * 1024
 _DURABLE = ("fsync=on", "full_page_writes=on", "synchronous_commit=on")
+_TELLING = ("track_commit_timestamp=on",)
+"""What lets `find_passed_changes` see in which order transactions were committed."""
+_PASSED_CHANGES = """
+SELECT change_id FROM (
+    SELECT change_id, committed, max(committed) OVER (ORDER BY change_id) AS latest
+    FROM (SELECT change_id, pg_xact_commit_timestamp(xmin) AS committed FROM finding_changes) AS x
+) AS y WHERE committed < latest
+"""
 _AS_USER = """
 import os, pwd, sys
 user = pwd.getpwnam(sys.argv[1])
@@ -68,13 +76,22 @@ class OwnPostgres:
         """Whether it has been started, and has not ended and is not paused."""
         return self._process is not None and not self.is_paused
 
-    def make_database(self, *, empty: bool) -> str:
-        """Returns the name of a new database: empty, or migrated and without data."""
+    def make_database(self, *, empty: bool, isolation: str | None = None) -> str:
+        """Returns the name of a new database: empty, or migrated and without data.
+
+        Transactions that say nothing of their isolation have this one, or PostgreSQL's default.
+        """
         name = f"round{next(self._numbers)}"
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if not empty:
             statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(self._template))
         self._execute(statement)
+        if isolation is not None:
+            self._execute(
+                sql.SQL("ALTER DATABASE {} SET default_transaction_isolation = {}").format(
+                    sql.Identifier(name), sql.Literal(isolation)
+                )
+            )
         return name
 
     def drop_database(self, name: str) -> None:
@@ -85,9 +102,18 @@ class OwnPostgres:
         """Returns the URL of a database."""
         return f"postgresql://postgres@/{name}?host={self._data}"
 
+    def url_through(self, address: str, name: str) -> str:
+        """Returns the URL of a database behind a proxy of `socket`."""
+        return f"postgresql://postgres@{address}/{name}"
+
+    @property
+    def socket(self) -> Path:
+        """Where it takes connections."""
+        return self._data / ".s.PGSQL.5432"
+
     def start(self) -> None:
         """Starts it, and returns once it takes connections, after a recovery where it needs one."""
-        settings = [word for setting in _DURABLE for word in ("-c", setting)]
+        settings = [word for setting in (*_DURABLE, *_TELLING) for word in ("-c", setting)]
         command = [str(self._program), "-D", str(self._data), "-h", "", "-k", str(self._data)]
         if self._user is not None:
             command = [sys.executable, "-c", _AS_USER, self._user, *command]
@@ -155,6 +181,14 @@ class OwnPostgres:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,)
         )
 
+    def find_passed_changes(self, name: str) -> list[str]:
+        """Returns the changes in a database that were committed before one of a lower number.
+
+        A watcher that had seen the higher one would pass over the lower one.
+        """
+        rows = self._execute(_PASSED_CHANGES, database=name)
+        return [f"change {change_id} was committed before a lower one" for (change_id,) in rows]
+
     def complaints(self) -> list[str]:
         """Returns what its log says, since the last call, that it never should."""
         with self._log.open("rb") as log:
@@ -183,9 +217,13 @@ class OwnPostgres:
         return True
 
     def _execute(
-        self, statement: sql.Composable | str, values: tuple[str, ...] = ()
+        self,
+        statement: sql.Composable | str,
+        values: tuple[str, ...] = (),
+        *,
+        database: str = "postgres",
     ) -> list[tuple[Any, ...]]:
-        connection = psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=5)
+        connection = psycopg.connect(self.url(database), autocommit=True, connect_timeout=5)
         with closing(connection):
             cursor = connection.execute(statement, values)  # type: ignore[arg-type]  # literals here
             return cursor.fetchall() if cursor.description else []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -46,14 +47,17 @@ class Proxy:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._port: int | None = None
+        self._target: int | Path | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._last_answer_at: dict[str, float] = {}
         self._links: set[_Link] = set()
         self._doors: list[asyncio.Server] = []
         self._budgets: dict[Way, int] = {}
 
-    def aim(self, port: int | None) -> None:
-        """Sends new connections to a port of this machine; refuses them where it is None."""
-        self._network.call(lambda: setattr(self, "_port", port))
+    def aim(self, target: int | Path | None) -> None:
+        """Sends new connections to a port or a socket of this machine; refuses them for None."""
+        self._network.call(lambda: setattr(self, "_target", target))
 
     def add_door(self) -> str:
         """Returns one more address of the server."""
@@ -63,6 +67,18 @@ class Proxy:
         """Cuts every connection."""
         self._network.call(self._cut)
 
+    def silence(self) -> None:
+        """Passes no byte on any more and closes nothing, as a network that has lost its way."""
+        self._network.call(self._flowing.clear)
+
+    def end_silence(self) -> None:
+        """Passes on what was held back and what follows."""
+        self._network.call(self._flowing.set)
+
+    def last_answer_at(self, address: str) -> float:
+        """Returns when the server last sent something to one door, by the loop's clock."""
+        return self._last_answer_at.get(address, 0.0)
+
     def cut_after(self, byte_count: int, way: Way) -> None:
         """Cuts every connection once so many more bytes have gone one way."""
         self._network.call(lambda: self._budgets.update({way: byte_count}))
@@ -71,10 +87,15 @@ class Proxy:
         """Closes the doors and cuts what is connected."""
         for door in self._doors:
             door.close()
+        self._flowing.set()
         self._cut()
 
     async def _add_door(self) -> str:
-        door = await asyncio.start_server(self._serve, HOST, 0)
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Any:
+            host, port = writer.get_extra_info("sockname")
+            return self._serve(reader, writer, f"{host}:{port}")
+
+        door = await asyncio.start_server(serve, HOST, 0)
         self._doors.append(door)
         return f"{HOST}:{door.sockets[0].getsockname()[1]}"
 
@@ -82,11 +103,12 @@ class Proxy:
         for link in self._links:
             link.cut()
 
-    async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, address: str
+    ) -> None:
         try:
-            if self._port is None:
-                raise ConnectionRefusedError
-            from_server, server = await asyncio.open_connection(HOST, self._port)
+            await self._flowing.wait()
+            from_server, server = await self._connect()
         except OSError:
             client.transport.abort()
             return
@@ -94,8 +116,8 @@ class Proxy:
         self._links.add(link)
         try:
             async with asyncio.TaskGroup() as ways:
-                ways.create_task(self._pass_on(reader, server, Way.TO_SERVER))
-                ways.create_task(self._pass_on(from_server, client, Way.TO_CLIENT))
+                ways.create_task(self._pass_on(reader, server, Way.TO_SERVER, address))
+                ways.create_task(self._pass_on(from_server, client, Way.TO_CLIENT, address))
         except* OSError:
             # One end has gone without a word, and so goes the other: see `finally`.
             pass
@@ -103,10 +125,20 @@ class Proxy:
             self._links.discard(link)
             link.cut()
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._target is None:
+            raise ConnectionRefusedError
+        if isinstance(self._target, Path):
+            return await asyncio.open_unix_connection(self._target)
+        return await asyncio.open_connection(HOST, self._target)
+
     async def _pass_on(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way, address: str
     ) -> None:
         while data := await reader.read(_CHUNK_BYTES):
+            await self._flowing.wait()
+            if way is Way.TO_CLIENT:
+                self._last_answer_at[address] = asyncio.get_running_loop().time()
             budget = self._budgets.get(way)
             if budget is not None and budget <= len(data):
                 del self._budgets[way]

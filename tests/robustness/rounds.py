@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +16,10 @@ from amiguard_client.errors import AmiguardError
 from amiguard_service.engine import Engine
 from tests.robustness.clients import Clients
 from tests.robustness.conductor import Conductor
-from tests.robustness.faults import POSTGRESQL
-from tests.robustness.oracle import count_relevant, fetch_findings, find_differences
+from tests.robustness.expiry import check_expiry
+from tests.robustness.faults import POSTGRESQL, Fault
+from tests.robustness.kept import HISTORY, PROBLEMS, STORED, copy_files, write_stored
+from tests.robustness.oracle import ServerView, count_relevant, fetch_findings, find_differences
 from tests.robustness.plan import Plan
 from tests.robustness.postgres import own_postgres
 from tests.robustness.server_logs import find_complaints
@@ -35,6 +37,8 @@ class Report:
     seconds: float
     ack_count: int
     problems: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    """What the plan asked for and this machine cannot do."""
 
 
 @contextmanager
@@ -50,11 +54,17 @@ def open_backends(*names: str) -> Iterator[Backends]:
             yield Backends(postgres, migrated)
 
 
-def run_round(plan: Plan, backends: Backends) -> Report:
-    """Plays a plan and returns what came of it."""
+def run_round(
+    plan: Plan, backends: Backends, *, keep: Path | None = None, planted: str = ""
+) -> Report:
+    """Plays a plan and returns what came of it.
+
+    Where something was wrong its history, what is stored and the logs are kept in a folder. With
+    the name of a planted fault, every server has it.
+    """
     started_at = time.monotonic()
     problems: list[str] = []
-    with open_stage(plan, backends) as stage:
+    with open_stage(plan, backends, planted=planted) as stage:
         clients = Clients(stage)
         try:
             problems += _play(stage, clients)
@@ -63,8 +73,27 @@ def run_round(plan: Plan, backends: Backends) -> Report:
             problems.append(f"{type(error).__name__}: {error}")
         if problems:
             problems += _tails(stage)
+        if problems and keep is not None:
+            _keep(stage, clients, problems, keep)
     ack_count = clients.progress.acked_count
-    return Report(time.monotonic() - started_at, ack_count, tuple(problems))
+    seconds = time.monotonic() - started_at
+    return Report(seconds, ack_count, tuple(problems), tuple(stage.left_out))
+
+
+def _keep(stage: Stage, clients: Clients, problems: Sequence[str], folder: Path) -> None:
+    """Writes all there is to know of a failed round; its servers are ended for it."""
+    for replica in stage.replicas:
+        replica.end()
+    folder.mkdir(parents=True, exist_ok=True)
+    clients.progress.history.write(folder / HISTORY)
+    text = "\n".join([stage.plan.describe(), *problems])
+    (folder / PROBLEMS).write_text(f"{text}\n", encoding="utf-8")
+    copy_files([replica.log for replica in stage.replicas], folder)
+    if stage.postgres is not None and not stage.postgres.is_up:
+        stage.start_database()
+    if stage.is_full and stage.disk is not None:
+        stage.disk.free()
+    write_stored(stage.url, folder / STORED)
 
 
 def _play(stage: Stage, clients: Clients) -> list[str]:
@@ -81,7 +110,10 @@ def _play(stage: Stage, clients: Clients) -> list[str]:
         problems += _check_stored(stage, clients)
     finally:
         clients.close()
-    return problems + clients.check_watchers()
+    problems += clients.check_watchers()
+    if Fault.TIME_PASSED in stage.plan.faults and not problems:
+        problems += check_expiry(stage, clients.operator.tuned)
+    return problems
 
 
 def _check_stored(stage: Stage, clients: Clients) -> list[str]:
@@ -95,7 +127,9 @@ def _check_stored(stage: Stage, clients: Clients) -> list[str]:
         with stage.client(replica) as client:
             views.append({name: f.etag for name, f in fetch_findings(client).items()})
             if replica.number == plan.seed % plan.server_count:
-                problems += find_differences(client, plan.records, clients.operator.tuned)
+                problems += find_differences(
+                    ServerView(client), plan.records, clients.operator.tuned
+                )
     if any(view != views[0] for view in views):
         problems.append("the servers show different states")
     late_watcher = Watcher("late watcher", stage.open_doors())

@@ -23,9 +23,12 @@ _OF_THE_DATABASE = {
     *_OF_THE_DISK,
     Fault.DATABASE_KILLED,
     Fault.DATABASE_STOPPED,
+    Fault.DATABASE_SILENT,
     Fault.SESSION_KILLED,
     Fault.SESSIONS_ENDED,
 }
+_OF_DAMAGE = {logs.STORE_UNAVAILABLE, logs.SCHEMA_CHANGED, "store.damaged", "store.replaced"}
+"""How a server says that its files are not what they were."""
 _CODES = {"OK", "CANCELLED", "UNAVAILABLE"}
 """What calls may end with: cut connections and drains are no mistakes of the caller."""
 _OF_LIBRARIES = {
@@ -35,6 +38,7 @@ _OF_LIBRARIES = {
     "asyncio": (logs.WORKER_DIED, "Unknown child process"),
 }
 """What libraries may say, and the event of ours that it goes with."""
+_REFUSAL = "amiguard-server: "
 _NO_DATABASE_AT_START = "amiguard-server: the database is unavailable"
 
 
@@ -46,6 +50,10 @@ def find_complaints(log: Path, faults: Collection[Fault]) -> list[str]:
     if not _OF_THE_DATABASE.isdisjoint(faults):
         events |= _WITHOUT_A_DATABASE
         texts.add(_NO_DATABASE_AT_START)
+    if Fault.FILE_DAMAGED in faults:
+        events |= _OF_DAMAGE
+    if Fault.CLOCK_SHIFTED in faults:
+        events |= {"clock.wrong", "clock.right"}
     if Fault.WORKER_KILLED in faults:
         events.add(logs.WORKER_DIED)
     # A line that the disk had no room for is torn, and the next one may follow on it.
@@ -53,7 +61,8 @@ def find_complaints(log: Path, faults: Collection[Fault]) -> list[str]:
     complaints = []
     for line in lines:
         entry = _read_entry(line)
-        if entry is None and (may_be_torn or line in texts):
+        is_refusal = Fault.FILE_DAMAGED in faults and line.startswith(_REFUSAL)
+        if entry is None and (may_be_torn or is_refusal or line in texts):
             continue
         if entry is None or not _is_allowed(entry, events):
             complaints.append(f"{log.name}: {line}")

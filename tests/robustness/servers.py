@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import Popen
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.robustness.clocks import ServerClock, forget_clock
 from tests.robustness.processes import children_of, is_alive, kill_if_alive
 from tests.robustness.proxy import Proxy
+from tests.robustness.serve import SetUp
 from tests.robustness.waiting import RoundError, holds_within, wait_until
 
 GRACE_SECONDS = 4
@@ -22,6 +25,7 @@ GRACE_SECONDS = 4
 _START_SECONDS = 40
 _STOP_SECONDS = 15
 COMMAND = Path(sys.executable).parent / "amiguard-server"
+_REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -30,21 +34,36 @@ class Service:
 
     url: str
     database_connections: int
+    set_up: SetUp
+    keeps_findings_shortly: bool = False
+
+
+def _import_paths() -> list[str]:
+    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 
 class Replica:
     """One server. Whatever ends it but `kill` and `drain` is a failure of the round."""
 
     def __init__(
-        self, number: int, service: Service, *, directory: Path, log: Path, proxy: Proxy
+        self,
+        number: int,
+        service: Service,
+        *,
+        directory: Path,
+        log: Path,
+        proxy: Proxy,
+        clock: ServerClock | None = None,
     ) -> None:
         self.number = number
+        self.clock = clock
         self.proxy = proxy
         self.log = log
         self._service = service
         self._ready_file = directory / f"server-{number}.ready"
         self._process: Popen[bytes] | None = None
         self._port: int | None = None
+        self._workers: list[int] = []
         self.is_paused = False
         self.is_draining = False
 
@@ -69,7 +88,7 @@ class Replica:
             raise AssertionError(f"server {self.number} is running already")
         self._ready_file.unlink(missing_ok=True)
         command = [
-            str(COMMAND),
+            *(sys.executable, "-m", "tests.robustness.serve"),
             "serve",
             "--listen=127.0.0.1:0",
             f"--database={self._service.url}",
@@ -79,11 +98,33 @@ class Replica:
             f"--ready-file={self._ready_file}",
             "--log-format=json",
         ]
+        if self._service.keeps_findings_shortly:
+            command.append("--retention-findings=1d")
         with self.log.open("ab") as log:
-            self._process = Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = Popen(
+                command,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
-    def await_ready(self) -> bool:
-        """Returns whether it serves; False where it has ended with a failure instead."""
+    def _environment(self) -> dict[str, str]:
+        set_up = self._service.set_up
+        pauses = set_up.pauses.of_server(self.number)
+        clock = {} if self.clock is None else self.clock.environment
+        return {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(_REPOSITORY), *_import_paths()]),
+            **replace(set_up, pauses=pauses).to_environment(),
+            **clock,
+        }
+
+    def await_ready(self, *, is_open: bool = True) -> bool:
+        """Returns whether it serves; False where it has ended with a failure instead.
+
+        Clients find their way to it only where it `is_open`.
+        """
         process = self._running()
         wait_until(
             lambda: self._ready_file.exists() or process.poll() is not None,
@@ -96,7 +137,8 @@ class Replica:
                 raise RoundError(f"server {self.number} did not start: exit {process.returncode}")
             return False
         self._port = int(self._ready_file.read_text().rpartition(":")[2])
-        self.proxy.aim(self._port)
+        if is_open:
+            self.proxy.aim(self._port)
         return True
 
     def kill(self) -> None:
@@ -113,6 +155,7 @@ class Replica:
         )
         self._process = None
         self.is_paused = False
+        self._forget(process.pid, *workers)
         if code != -signal.SIGKILL:
             raise RoundError(f"server {self.number} had ended by itself: exit {code}")
 
@@ -121,6 +164,7 @@ class Replica:
         workers = children_of(self._running().pid)
         if workers:
             kill_if_alive(workers[0])
+            self._forget(workers[0])
 
     def pause(self) -> None:
         """Stops it where it stands: its connections stay open and silent."""
@@ -134,6 +178,7 @@ class Replica:
 
     def drain(self) -> None:
         """Asks it to stop as an orchestrator does; see `await_stopped`."""
+        self._workers = children_of(self._running().pid)
         self._running().send_signal(signal.SIGTERM)
         self.is_draining = True
 
@@ -146,6 +191,7 @@ class Replica:
             raise RoundError(f"server {self.number} outlived its grace period") from None
         self._process = None
         self.is_draining = False
+        self._forget(process.pid, *self._workers)
         self.proxy.aim(None)
         if code != 0:
             raise RoundError(f"server {self.number} drained with exit {code}")
@@ -153,9 +199,22 @@ class Replica:
     def end(self) -> None:
         """Leaves no process behind, whatever has happened."""
         if self._process is not None:
+            workers = children_of(self._process.pid)
             self._process.kill()
             self._process.wait(_STOP_SECONDS)
+            self._forget(self._process.pid, *workers, *self._workers)
             self._process = None
+
+    def has_ended(self) -> bool:
+        """Says whether the process has ended by itself; what it serves then is over."""
+        return self._running().poll() is not None
+
+    def take_leave(self) -> int:
+        """Returns what a process ended with that `has_ended` says has ended."""
+        process = self._running()
+        self._process = None
+        self.proxy.aim(None)
+        return process.wait(_STOP_SECONDS)
 
     def check_alive(self) -> None:
         """Raises RoundError where the process has ended by itself."""
@@ -165,20 +224,36 @@ class Replica:
             raise RoundError(f"server {self.number} ended by itself: {self._process.returncode}")
 
     def is_serving(self) -> bool:
-        """Says what its health service says."""
+        """Says whether its health service says so; it does not where it says nothing."""
+        return bool(self._health() == health_pb2.HealthCheckResponse.SERVING)
+
+    def refuses(self) -> bool:
+        """Says whether it has ended by itself, or its health service says that it does not serve.
+
+        To say nothing for a while is no refusal.
+        """
+        not_serving: int = health_pb2.HealthCheckResponse.NOT_SERVING
+        return self._running().poll() is not None or self._health() == not_serving
+
+    def _health(self) -> int | None:
         with grpc.insecure_channel(self.address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             try:
                 response = stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
             except grpc.RpcError:
-                return False
-        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+                return None
+        return int(response.status)
 
     def await_health(self, *, serving: bool, seconds: float) -> None:
         """Returns once the health service says so."""
         said = "SERVING" if serving else "NOT_SERVING"
         if not holds_within(lambda: self.is_serving() is serving, seconds):
             raise RoundError(f"server {self.number} is not {said} within {seconds:g} s")
+
+    def _forget(self, *process_ids: int) -> None:
+        if self.clock is not None:
+            for process_id in process_ids:
+                forget_clock(process_id)
 
     def _running(self) -> Popen[bytes]:
         if self._process is None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,11 +16,13 @@ from amiguard_client import Client, connect
 from amiguard_service.engine import Engine
 from amiguard_service.store.engines import Database
 from amiguard_service.tokens import PageTokens
+from tests.robustness.clocks import LEFT_OUT, ServerClock, find_faketime
 from tests.robustness.disk import SmallDisk, small_disk
-from tests.robustness.faults import SQLITE
+from tests.robustness.faults import SQLITE, Do, Fault
 from tests.robustness.plan import Plan
 from tests.robustness.postgres import OwnPostgres
 from tests.robustness.proxy import Network, Proxy
+from tests.robustness.serve import SetUp
 from tests.robustness.servers import Replica, Service
 from tests.robustness.waiting import RoundError
 
@@ -40,12 +43,19 @@ class Stage:
     url: str
     replicas: list[Replica]
     proxies: list[Proxy]
+    directory: Path
+    """For files that only this round needs."""
     postgres: OwnPostgres | None = None
     database: str = ""
     sqlite_file: Path | None = None
     disk: SmallDisk | None = None
     is_full: bool = False
     """Whether the disk has been filled; a server that is started then may well not start."""
+    database_proxies: list[Proxy] = field(default_factory=list)
+    """Between each server and PostgreSQL, in rounds in which that can fall silent."""
+    left_out: list[str] = field(default_factory=list)
+    """What the plan asks for and this machine cannot do."""
+    _firsts: Iterator[int] = field(default_factory=count)
     awaiting_database: list[Replica] = field(default_factory=list)
     """Servers that ended at their start because there was no database."""
 
@@ -65,8 +75,17 @@ class Stage:
         return self.has_database and bool(self.serving())
 
     def open_doors(self) -> list[str]:
-        """Returns one address of each server, for one client alone."""
-        return [proxy.add_door() for proxy in self.proxies]
+        """Returns one address of each server, for one client alone.
+
+        Each client begins with another server: they try addresses in their order.
+        """
+        first = next(self._firsts) % len(self.proxies)
+        return [proxy.add_door() for proxy in (*self.proxies[first:], *self.proxies[:first])]
+
+    def last_server(self, addresses: Sequence[str]) -> int:
+        """Returns the number of the server that last sent something to one of these addresses."""
+        times = [max(map(proxy.last_answer_at, addresses)) for proxy in self.proxies]
+        return times.index(max(times))
 
     def start(self, replicas: Sequence[Replica]) -> None:
         """Starts servers side by side; those that find no database are started with it."""
@@ -130,39 +149,73 @@ class Stage:
     def find_damage(self) -> list[str]:
         """Returns what the database itself says is wrong with it."""
         if self.postgres is not None:
-            return self.postgres.complaints()
+            return self.postgres.complaints() + self.postgres.find_passed_changes(self.database)
         with closing(sqlite3.connect(f"file:{self.sqlite_file}?mode=ro", uri=True)) as connection:
             rows = connection.execute("PRAGMA integrity_check").fetchall()
         return [f"integrity_check: {text}" for (text,) in rows if text != "ok"]
 
 
 @contextmanager
-def open_stage(plan: Plan, backends: Backends) -> Iterator[Stage]:
-    """Gives the stage of a round, before any server is started; ends them all with the block."""
+def open_stage(plan: Plan, backends: Backends, *, planted: str = "") -> Iterator[Stage]:
+    """Gives the stage of a round, before any server is started; ends them all with the block.
+
+    `planted` names a fault to be planted in every server.
+    """
     with ExitStack() as ending:
         directory = Path(ending.enter_context(TemporaryDirectory(prefix="amiguard-round-")))
         network = ending.enter_context(Network.open())
         proxies = [network.add_proxy() for _ in range(plan.server_count)]
-        stage = Stage(plan, "", [], proxies)
+        stage = Stage(plan, "", [], proxies, directory)
         if plan.backend == SQLITE:
             _use_sqlite(stage, directory, backends, ending)
         else:
             _use_postgres(stage, backends, ending)
-        service = Service(stage.url, plan.database_connections)
+        urls = _server_urls(stage, network)
+        clocks = _clocks(stage, directory)
         stage.replicas += [
             Replica(
                 number,
-                service,
+                Service(
+                    urls[number],
+                    plan.database_connections,
+                    SetUp(pauses=plan.surroundings.pauses, planted=planted),
+                    keeps_findings_shortly=plan.surroundings.keeps_findings_shortly,
+                ),
                 directory=directory,
                 # Beside the database where that is a file, so that its disk is full for both.
                 log=(stage.disk_directory or directory) / f"server-{number}.log",
                 proxy=proxy,
+                clock=clocks.get(number),
             )
             for number, proxy in enumerate(proxies)
         ]
         for replica in stage.replicas:
             ending.callback(replica.end)
         yield stage
+
+
+def _server_urls(stage: Stage, network: Network) -> list[str]:
+    """Returns the database's URL for each server: through a proxy where it can fall silent."""
+    if stage.postgres is None or Fault.DATABASE_SILENT not in stage.plan.faults:
+        return [stage.url] * stage.plan.server_count
+    stage.database_proxies += [network.add_proxy() for _ in range(stage.plan.server_count)]
+    for proxy in stage.database_proxies:
+        proxy.aim(stage.postgres.socket)
+    return [
+        stage.postgres.url_through(proxy.add_door(), stage.database)
+        for proxy in stage.database_proxies
+    ]
+
+
+def _clocks(stage: Stage, directory: Path) -> dict[int, ServerClock]:
+    """Returns the clocks of the servers whose time of day will be wrong, by their numbers."""
+    numbers = {step.target for step in stage.plan.steps if step.do is Do.SHIFT_CLOCK}
+    library = find_faketime()
+    if numbers and library is None:
+        stage.left_out.append(LEFT_OUT)
+    if library is None:
+        return {}
+    return {number: ServerClock(library, directory / f"clock-{number}") for number in numbers}
 
 
 def _use_sqlite(stage: Stage, directory: Path, backends: Backends, ending: ExitStack) -> None:
@@ -181,7 +234,9 @@ def _use_postgres(stage: Stage, backends: Backends, ending: ExitStack) -> None:
         stage.postgres.resume()
     if not stage.postgres.is_up:
         stage.postgres.start()
-    stage.database = stage.postgres.make_database(empty=stage.plan.starts_empty)
+    stage.database = stage.postgres.make_database(
+        empty=stage.plan.starts_empty, isolation=stage.plan.surroundings.isolation
+    )
     ending.callback(_drop, stage.postgres, stage.database)
     stage.url = stage.postgres.url(stage.database)
 

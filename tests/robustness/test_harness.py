@@ -21,9 +21,9 @@ from amiguard_service import logs
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.tokens import PageTokens
 from tests.robustness.disk import small_disk
-from tests.robustness.faults import BACKENDS, POSTGRESQL, Do, Fault, Step
+from tests.robustness.faults import BACKENDS, POSTGRESQL, SQLITE, Do, Fault, Step
 from tests.robustness.operators import Registration, Tuned
-from tests.robustness.oracle import find_differences, find_missing
+from tests.robustness.oracle import ServerView, find_differences, find_missing
 from tests.robustness.plan import Plan, draw_plan
 from tests.robustness.proxy import HOST, Network, Way
 from tests.robustness.server_logs import find_complaints
@@ -34,15 +34,19 @@ SEEDS = range(40)
 NAMES_A_PARAMETER = 11_109
 """The seed of a plan for which such a launch was once drawn."""
 ENDS = {
-    Do.KILL: Do.START,
-    Do.DRAIN: Do.START,
-    Do.PAUSE: Do.RESUME,
-    Do.KILL_DATABASE: Do.START_DATABASE,
-    Do.STOP_DATABASE: Do.START_DATABASE,
-    Do.PAUSE_DATABASE: Do.RESUME_DATABASE,
-    Do.FILL_DISK: Do.FREE_DISK,
-    Do.REFUSE_WRITES: Do.ALLOW_WRITES,
+    Do.KILL: {Do.START},
+    Do.DRAIN: {Do.START},
+    Do.PAUSE: {Do.RESUME},
+    Do.KILL_DATABASE: {Do.START_DATABASE},
+    Do.STOP_DATABASE: {Do.START_DATABASE},
+    Do.PAUSE_DATABASE: {Do.RESUME_DATABASE},
+    Do.SILENCE_DATABASE: {Do.END_SILENCE, Do.CUT_SILENCE},
+    Do.SHIFT_CLOCK: {Do.SET_CLOCK},
+    Do.FILL_DISK: {Do.FREE_DISK},
+    Do.REFUSE_WRITES: {Do.ALLOW_WRITES},
 }
+SHORTEST_WAIT = timedelta(hours=24)
+"""The rule's lateness, which every record waits."""
 TOKENS = PageTokens((b"k" * 32,))
 
 
@@ -86,15 +90,35 @@ class TestPlans:
     def test_outages_end(self, plans: list[Plan]) -> None:
         """Whatever a step takes away a later one gives back, before it is taken away again."""
         for plan in plans:
-            missing: set[tuple[Do, int]] = set()
+            begun: set[tuple[Do, int]] = set()
             for step in plan.steps:
-                missing.discard((step.do, step.target))
+                begun = {
+                    (begin, target)
+                    for begin, target in begun
+                    if target != step.target or step.do not in ENDS[begin]
+                }
                 if step.do in ENDS:
-                    end = (ENDS[step.do], step.target)
-                    assert end not in missing
-                    missing.add(end)
+                    assert (step.do, step.target) not in begun
+                    begun.add((step.do, step.target))
 
-            assert missing == set()
+            assert begun == set()
+
+    def test_nothing_expires_before_the_end(self, plans: list[Plan]) -> None:
+        """While a round is played less time passes than records wait, and by right clocks alone."""
+        for plan in plans:
+            passed = sum(step.amount for step in plan.steps if step.do is Do.LET_TIME_PASS)
+
+            assert timedelta(minutes=passed) < SHORTEST_WAIT
+            assert not {Fault.TIME_PASSED, Fault.CLOCK_SHIFTED} <= set(plan.faults)
+
+    def test_surroundings_differ(self) -> None:
+        """Isolation, pauses and retention are drawn, and those of SQLite have no isolation."""
+        drawn = [draw_plan(seed, POSTGRESQL).surroundings for seed in SEEDS]
+
+        assert {one.isolation for one in drawn} == {None, "repeatable read", "serializable"}
+        assert {one.keeps_findings_shortly for one in drawn} == {True, False}
+        assert len({one.pauses.long_ms for one in drawn}) > 1
+        assert draw_plan(0, SQLITE).surroundings.isolation is None
 
 
 @pytest.fixture(scope="module")
@@ -128,17 +152,17 @@ class TestOracle:
         self, client: Client, stored: list[bytes]
     ) -> None:
         """The rule's findings are those of the records that were taken in."""
-        assert find_differences(client, stored, Tuned()) == []
-        assert find_missing(client, stored) == []
+        assert find_differences(ServerView(client), stored, Tuned()) == []
+        assert find_missing(ServerView(client), stored) == []
 
     def test_lost_record_is_noticed(self, client: Client, sent: tuple[bytes, ...]) -> None:
         """A launch that was acknowledged and is not there makes a difference."""
-        assert find_differences(client, sent, Tuned()) != []
-        assert find_missing(client, sent) != []
+        assert find_differences(ServerView(client), sent, Tuned()) != []
+        assert find_missing(ServerView(client), sent) != []
 
     def test_invented_finding_is_noticed(self, client: Client, stored: list[bytes]) -> None:
         """What is stored and was never sent makes a difference."""
-        assert find_differences(client, stored[:20], Tuned()) != []
+        assert find_differences(ServerView(client), stored[:20], Tuned()) != []
 
 
 def watched(*seen: tuple[int, str, int]) -> list[str]:
@@ -213,6 +237,13 @@ class TestServerLogs:
 
         assert find_complaints(log, [Fault.DATABASE_KILLED]) == []
 
+    def test_wrong_clock_is_told_of_where_it_is_wrong(self, log: Path) -> None:
+        """A server calls clocks wrong in rounds alone in which one is."""
+        log.write_text('{"event": "clock.wrong"}\n')
+
+        assert find_complaints(log, [Fault.CLOCK_SHIFTED]) == []
+        assert len(find_complaints(log, [Fault.TIME_PASSED])) == 1
+
     def test_torn_line_is_fine_on_a_full_disk_alone(self, log: Path) -> None:
         """What there was no room for is not there."""
         log.write_text('{"event": "rpc.do')
@@ -244,6 +275,28 @@ def test_cut_leaves_part_of_a_message() -> None:
             receiver.join(10)
 
     assert received == b"a messa"
+
+
+def test_silence_holds_back_and_closes_nothing() -> None:
+    """A network that has fallen silent passes no byte on, and all of them once it goes on."""
+    received = b""
+    with socket.create_server((HOST, 0)) as server, Network.open() as network:
+        proxy = network.add_proxy()
+        proxy.aim(server.getsockname()[1])
+        host, _, port = proxy.add_door().partition(":")
+        with socket.create_connection((host, int(port))) as client:
+            connection, _ = server.accept()
+            with connection:
+                proxy.silence()
+                client.sendall(b"in the silence")
+                connection.settimeout(0.2)
+                with pytest.raises(TimeoutError):
+                    connection.recv(1_000)
+                proxy.end_silence()
+                connection.settimeout(10)
+                received = connection.recv(1_000)
+
+    assert received == b"in the silence"
 
 
 def test_full_disk_takes_no_byte(tmp_path: Path) -> None:

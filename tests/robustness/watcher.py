@@ -14,6 +14,7 @@ from amiguard.v1 import finding_service_pb2 as wire
 from amiguard.v1.finding_pb2 import Finding
 from amiguard.v1.finding_service_pb2_grpc import FindingServiceStub
 from amiguard_service.tokens import PageTokens
+from tests.robustness.history import History, What
 
 EVERY_STATE = "state = OPEN OR state = ACKNOWLEDGED OR state = CLOSED OR state = SUPPRESSED"
 
@@ -37,8 +38,9 @@ class Seen:
 class Watcher(Thread):
     """Watches every finding from the first change on, over one server after the other."""
 
-    def __init__(self, name: str, addresses: Sequence[str]) -> None:
+    def __init__(self, name: str, addresses: Sequence[str], history: History | None = None) -> None:
         super().__init__(name=name, daemon=True)
+        self._history = history or History()
         self._addresses = cycle(addresses)
         self._stopping = Event()
         self._lock = Lock()
@@ -101,6 +103,12 @@ class Watcher(Thread):
                 seen = Seen(self._stream_count, tuple(response.findings), response.cursor)
                 with self._lock:
                     self._seen.append(seen)
+                self._history.note(
+                    self.name,
+                    What.WATCHED,
+                    stream=seen.stream,
+                    etags={finding.name: finding.etag for finding in seen.findings},
+                )
         except grpc.RpcError as error:
             if call.code() not in _PASSING:
                 self.complaints.append(f"{self.name}: {call.code()} {call.details()} ({error!r})")

@@ -20,7 +20,7 @@ from tests.data.records import NINE_O_CLOCK, describe_images
 from tests.data.scenario import scenario
 from tests.data.shapes import encode
 from tests.robustness.operators import Tuned
-from tests.robustness.oracle import find_differences
+from tests.robustness.oracle import ServerView, find_differences
 
 ACCOUNTS = ("012345678901", "123456789012")
 REGIONS = ("eu-west-1", "us-east-1")
@@ -155,7 +155,7 @@ def test_findings_are_those_of_the_rule(cloud: Cloud, live: Live, live_client: C
     result = run("--server", live.target, "submit", S3)
 
     assert result.exit_code == 0
-    assert find_differences(live_client, map(encode, records), Tuned()) == []
+    assert find_differences(ServerView(live_client), map(encode, records), Tuned()) == []
 
 
 def test_what_cannot_be_fetched_costs_one_line_and_no_other_object(

@@ -18,7 +18,7 @@ from tests.data.scenario import scenario
 from tests.data.shapes import Record, encode
 from tests.data.variations import eventbridge
 from tests.robustness.operators import Tuned
-from tests.robustness.oracle import find_differences
+from tests.robustness.oracle import ServerView, find_differences
 from tests.robustness.waiting import wait_until
 
 KILLS = 5
@@ -89,7 +89,7 @@ def test_sqs_survives_kills(
         wait_until(lambda: cloud.depth(queue) == (0, 0), "the queue is empty", seconds=120)
         assert process.stop() == 0, last.read_text()
 
-    assert find_differences(live_client, map(encode, records), Tuned()) == []
+    assert find_differences(ServerView(live_client), map(encode, records), Tuned()) == []
     assert "Traceback" not in log.read_text() + last.read_text()
 
 
@@ -122,5 +122,5 @@ def test_directory_survives_kills(
     with forwarding(*command, "--once", target=live.target, log=log) as process:
         assert process.popen.wait(60) == 0, log.read_text()
 
-    assert find_differences(live_client, map(encode, records), Tuned()) == []
+    assert find_differences(ServerView(live_client), map(encode, records), Tuned()) == []
     assert count() == len(files)
