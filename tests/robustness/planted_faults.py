@@ -67,7 +67,7 @@ def _leave_change_log_open() -> None:
 
 
 def _hold_nothing() -> None:
-    _replace(commit, "hold_policy_and_images", lambda _: lambda _connection: None)
+    _replace(engines.Database, "hold_policy_and_images", lambda _: engines.Database.now)
 
 
 def _lock_no_lanes() -> None:
