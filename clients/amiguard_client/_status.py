@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 
 from amiguard_client import errors
 from amiguard_client.errors import AmiguardError, FieldViolation
-from amiguard_client.proxies import proxy_variable
+from amiguard_client.proxies import unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,10 +94,9 @@ def _sentence(
     if http:
         return f"{target} cannot be reached: {BETWEEN} with HTTP status {http[1]}"
     if kind is errors.UnreachableError:
-        # A reason is the server's own, so the proxy has done its part.
-        variable = proxy_variable(target) if details.reason is None else None
-        way = f" through the proxy that {variable} names" if variable else ""
-        return f"{target} cannot be reached{way}: {text}"
+        # A reason is the server's own, so a proxy has done its part.
+        is_answer = details.reason is not None
+        return f"{target} cannot be reached: {text}" if is_answer else unreachable(target, text)
     if kind is errors.ServerFaultError:
         request = f" (request {details.request_id})" if details.request_id else ""
         return f"{target} failed with {code.name}: {text}{request}"

@@ -23,6 +23,13 @@ def proxy_variable(target: str) -> str | None:
     return None if _is_exempt(host_of(target).lower()) else variable
 
 
+def unreachable(target: str, why: str) -> str:
+    """Returns what to say of a target that does not answer, with the way to it."""
+    variable = proxy_variable(target)
+    way = f" through the proxy that {variable} names" if variable else ""
+    return f"{target} cannot be reached{way}: {why}"
+
+
 def _is_exempt(host: str) -> bool:
     variable = _first_set(_EXEMPTIONS)
     listed = os.environ[variable].lower().split(",") if variable else []

@@ -12,7 +12,8 @@ from datetime import timedelta
 import pytest
 
 from amiguard.v1 import finding_pb2
-from amiguard_client import AmiguardError, UnreachableError, connect
+from amiguard_client import AmiguardError, RetryPolicy, UnreachableError, connect
+from amiguard_client._watch import Watcher
 from amiguard_client.cli.advice import line_on
 from amiguard_client.proxies import proxy_variable
 from tests.clients.scripted_server import ScriptedServer, serve
@@ -109,6 +110,22 @@ def test_a_failing_proxy_is_named_by_its_variable(
     assert line_on(error).endswith(
         f"response code 407. Check {name}, or name the server's host in no_proxy."
     )
+
+
+def test_a_watch_in_silence_names_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that nothing comes of tells of the proxy on its way as well."""
+    with answering(b"HTTP/1.1 200 OK\r\n\r\n") as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        with connect(ELSEWHERE, insecure=True) as client:
+            watcher = Watcher(
+                client.connection,
+                filter="",
+                retry=RetryPolicy(max_attempts=1),
+                patience=timedelta(milliseconds=100),
+            )
+
+            with pytest.raises(UnreachableError, match="the proxy that https_proxy names: no answ"):
+                next(iter(watcher))
 
 
 def test_the_servers_own_refusal_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
