@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from amiguard_client.channel import Connection
 
 _COLLECTION = "findings/"
+_MAX_INT32 = 2**31 - 1
 
 
 def finding_name(text: str) -> str:
@@ -86,8 +87,9 @@ class FindingCalls:
     def poll(
         self, request: finding_service_pb2.WatchFindingsRequest, *, limit: int
     ) -> finding_service_pb2.WatchFindingsResponse:
-        """Returns what a stream says up to the present, or up to the response past a limit."""
+        """Returns what a stream says up to the present, or up to `limit` findings."""
         request.stop_at_present = True
+        request.max_findings = min(limit, _MAX_INT32)
         said = finding_service_pb2.WatchFindingsResponse()
         connection = self._connection
         call = self._stub.WatchFindings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from grpc_status import rpc_status
 
 from amiguard_client import errors
 from amiguard_client.errors import AmiguardError, FieldViolation
+from amiguard_client.proxies import unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +37,10 @@ _BY_CODE: Mapping[grpc.StatusCode, type[AmiguardError]] = {
 _OVERSIZE_HINT = "larger than max"
 """gRPC itself answers an oversized message with RESOURCE_EXHAUSTED and this text, not the server:
 sending the same again cannot help. A structured detail from gRPC would let this go."""
+_HTTP_STATUS = re.compile(r"Received http2 header with status: (\d+)")
+"""What gRPC says of an answer that no gRPC server gives: those answer with 200."""
+BETWEEN = "a proxy or load balancer in between answered"
+"""How the same reads to a person."""
 
 _RESET_HINT = "RST_STREAM"
 """gRPC itself answers with INTERNAL and this text where a server or a proxy cut the call off."""
@@ -89,9 +95,13 @@ def _sentence(
 ) -> str:
     """Returns what a person should read: the server's text, with what it leaves out."""
     if kind is errors.UnreachableError and details.reason is not None:
+        # A reason is the server's own, so a proxy has done its part.
         return f"{target} takes no calls: {text}"
+    http = _HTTP_STATUS.match(text)
+    if http:
+        return f"{target} cannot be reached: {BETWEEN} with HTTP status {http[1]}"
     if kind is errors.UnreachableError:
-        return f"{target} cannot be reached: {text}"
+        return unreachable(target, text)
     if kind is errors.ServerFaultError:
         request = f" (request {details.request_id})" if details.request_id else ""
         return f"{target} failed with {code.name}: {text}{request}"

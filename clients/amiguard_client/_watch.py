@@ -15,6 +15,7 @@ from amiguard.v1.finding_service_pb2_grpc import FindingServiceStub
 from amiguard_client._backoff import Backoff
 from amiguard_client._status import error_of
 from amiguard_client.errors import AmiguardError, UnreachableError
+from amiguard_client.proxies import unreachable
 from amiguard_client.retry import RetryPolicy, Timing
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class _Stream:
         self._events.put(_Ended(error))
 
     def _lost(self, text: str) -> UnreachableError:
-        return UnreachableError(f"{self._target} cannot be reached: {text}", code="UNAVAILABLE")
+        return UnreachableError(unreachable(self._target, text), code="UNAVAILABLE")
 
 
 def watch_request(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import grpc
 
 from amiguard_client._status import error_of
+from amiguard_client.options import is_loopback
 
 if TYPE_CHECKING:
     from amiguard_client.client import Client
@@ -138,8 +139,9 @@ def connect(
     The connection is made by the first call, so a server that is not there is noticed then. It is
     encrypted, and the server's certificate is checked against `root_certificates` (PEM; those of
     the system where None), unless `insecure`. `token` is sent with each call as a bearer token:
-    over an insecure connection anybody on the way can read it. `timeout` bounds each call but a
-    submission, which has bounds of its own.
+    over an insecure connection anybody on the way can read it. The proxy that `grpc_proxy`,
+    `https_proxy` or `http_proxy` names is used, but never to this machine itself. `timeout` bounds
+    each call but a submission, which has bounds of its own.
     """
     from amiguard_client.client import Client
 
@@ -160,6 +162,8 @@ def connect(
 
 
 def _open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    # Through a proxy a call would leave this machine, in plain text and with its token.
+    options = (*_OPTIONS, ("grpc.enable_http_proxy", int(not is_loopback(target))))
     if credentials is None:
-        return grpc.insecure_channel(target, options=_OPTIONS)
-    return grpc.secure_channel(target, credentials, options=_OPTIONS)
+        return grpc.insecure_channel(target, options=options)
+    return grpc.secure_channel(target, credentials, options=options)

@@ -234,9 +234,8 @@ class Client:
         """Returns the changes that `watch_findings` would yield, as far as there are any by now.
 
         For callers that come by now and then: they store the cursor after handling the findings,
-        and come back with it. Where there are more than `limit`, the rest is left to the next
-        call; some more than that may come, as many as the server sent together. No findings means
-        that there were none left.
+        and come back with it. At most `limit` findings come, and the rest is left to the next
+        call. No findings means that there were none left.
         """
         return poll_findings(
             self.connection, filter, cursor=cursor, start_time=start_time, limit=limit

@@ -11,7 +11,6 @@ import re
 from typing import BinaryIO, Final
 
 from amiguard_client.left_out import Reason
-from amiguard_core.log_files.inflate import GZIP_MAGIC
 
 SUFFIXES: Final = (".json", ".jsonl", ".ndjson")
 STATE_NAME: Final = ".amiguardctl-forward"
@@ -74,6 +73,8 @@ def begins_as_log_file(stream: BinaryIO) -> bool:
 
     The stream is at its beginning, before and after.
     """
+    from amiguard_core.log_files.inflate import GZIP_MAGIC
+
     start = stream.read(_START_BYTES)
     stream.seek(0)
     if start.startswith(GZIP_MAGIC):

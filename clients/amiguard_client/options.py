@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 MAX_TOKEN_LENGTH = 4096
 """What the server reads of a token: a longer file is another one, given by mistake."""
+
+_SCHEME = re.compile(r"dns:(?://[^/]*/)?|ipv[46]:")
+_PORT = re.compile(r":\d*\Z")
 
 
 class OptionError(ValueError):
@@ -60,13 +64,26 @@ def is_loopback(server: str) -> bool:
     """Says whether what is sent to a server never leaves this machine."""
     if server.startswith(("unix:", "unix-abstract:")):
         return True
-    host = server.rpartition(":")[0] or server
-    if host == "localhost":
+    return all(_is_own(host_of(address)) for address in server.split(","))
+
+
+def host_of(server: str) -> str:
+    """Returns the host of a server's address, without gRPC's scheme, the port and brackets."""
+    address = _SCHEME.sub("", server)
+    if address.count(":") > 1 and not address.startswith("["):
+        return address
+    return _PORT.sub("", address).strip("[]")
+
+
+def _is_own(host: str) -> bool:
+    if host.lower().rstrip(".") == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
 
 
 def _token(path: str) -> str:

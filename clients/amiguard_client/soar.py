@@ -92,8 +92,8 @@ def poll(
     """Returns `findings` that changed since a cursor, oldest change first, and the next `cursor`.
 
     Store the cursor after handling the findings, and come back with it: nothing is missed, and a
-    finding may come again. Without a cursor it begins at `start_time`, else at the present. Where
-    there are more than `limit` the rest comes next time; no findings means that none were left. A
+    finding may come again. Without a cursor it begins at `start_time`, else at the present. At most
+    `limit` findings come, and the rest comes next time; no findings means that none were left. A
     cursor whose changes are deleted raises a SoarError with the reason CURSOR_EXPIRED: read what
     there is with `get_findings`, then begin without a cursor.
     """

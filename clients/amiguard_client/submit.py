@@ -16,6 +16,7 @@ from amiguard_client.errors import (
     UnreachableError,
 )
 from amiguard_client.packing import Batch, Limits, Submittable
+from amiguard_client.proxies import unreachable
 from amiguard_client.retry import RetryPolicy, Timing
 from amiguard_client.summary import BatchResult, SubmitSummary, Tally, result_of
 
@@ -244,7 +245,7 @@ class Submitter:
         return error or self._lost("the stream ended before everything was acknowledged")
 
     def _lost(self, text: str) -> UnreachableError:
-        message = f"{self._connection.target} cannot be reached: {text}"
+        message = unreachable(self._connection.target, text)
         return UnreachableError(message, code="UNAVAILABLE")
 
     def _broken(self, text: str) -> ServerFaultError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -28,56 +28,72 @@ _ACCOUNT = re.compile(r"[0-9]{12}")
 def check_entry(
     entry: AllowlistEntry, *, public_patterns: Sequence[Pattern] = (), force: bool = False
 ) -> None:
-    """Raises PolicyError, naming the field, for an entry that no allowlist may hold.
+    """Raises the first of the `refusals_of` an entry, if there is one."""
+    for refusal in refusals_of(entry, public_patterns=public_patterns, force=force):
+        raise refusal
+
+
+def check_account_ids(account_ids: Sequence[str]) -> None:
+    """Raises PolicyError, naming the first that is amiss, for what no entry can be scoped to."""
+    for refusal in _scope_refusals(account_ids):
+        raise refusal
+
+
+def refusals_of(
+    entry: AllowlistEntry, *, public_patterns: Sequence[Pattern] = (), force: bool = False
+) -> Iterator[PolicyError]:
+    """Yields all for which no allowlist may hold an entry, each with the field's name.
 
     `public_patterns` are the further public families of the rule configuration. `force` lets an
     organization pattern through that intersects a public family; nothing lets one through that
     matches every name.
     """
     if entry.kind is EntryKind.TRUSTED_OWNER and entry.subject not in OWNER_ALIASES:
-        raise PolicyError(
+        yield PolicyError(
             entry.kind, got=repr(entry.subject), wanted="one of " + ", ".join(OWNER_ALIASES)
         )
     if entry.kind is EntryKind.TRUSTED_ACCOUNT:
-        _check_account(entry.kind, entry.subject)
+        yield from _account_refusals(entry.kind, entry.subject)
     if entry.kind is EntryKind.ORGANIZATION_PATTERN:
-        _check_pattern(entry, public_patterns, force=force)
-    check_account_ids(entry.account_ids)
+        yield from _pattern_refusals(entry, public_patterns, force=force)
+    yield from _scope_refusals(entry.account_ids)
 
 
-def check_account_ids(account_ids: Sequence[str]) -> None:
-    """Raises PolicyError, naming the first that is amiss, for what no entry can be scoped to."""
+def _scope_refusals(account_ids: Sequence[str]) -> Iterator[PolicyError]:
     if len(account_ids) > MAX_ACCOUNTS:
-        raise PolicyError(
+        yield PolicyError(
             "account_ids", got=f"{len(account_ids)} accounts", wanted=f"at most {MAX_ACCOUNTS}"
         )
     for index, account_id in enumerate(account_ids):
-        _check_account(f"account_ids[{index}]", account_id)
+        yield from _account_refusals(f"account_ids[{index}]", account_id)
 
 
-def _check_account(field: str, account_id: str) -> None:
+def _account_refusals(field: str, account_id: str) -> Iterator[PolicyError]:
     if not _ACCOUNT.fullmatch(account_id):
-        raise PolicyError(field, got=repr(account_id[:64]), wanted="an account id of 12 digits")
+        yield PolicyError(field, got=repr(account_id[:64]), wanted="an account id of 12 digits")
 
 
-def _check_pattern(
+def _pattern_refusals(
     entry: AllowlistEntry, public_patterns: Sequence[Pattern], *, force: bool
-) -> None:
+) -> Iterator[PolicyError]:
     text = entry.subject
     if not 0 < len(text) <= MAX_NAME_LENGTH:
-        raise PolicyError(
+        yield PolicyError(
             entry.kind, got=f"{len(text)} characters", wanted=f"1 to {MAX_NAME_LENGTH}"
         )
+        return
     if not text.isprintable():
-        raise PolicyError(entry.kind, got="control characters", wanted="a name pattern")
+        yield PolicyError(entry.kind, got="control characters", wanted="a name pattern")
+        return
     pattern = Pattern.parse(text)
     if pattern.is_match_all:
-        raise PolicyError(entry.kind, got="a pattern of every name", wanted="a narrower one")
+        yield PolicyError(entry.kind, got="a pattern of every name", wanted="a narrower one")
+        return
     families = families_of(pattern, public_patterns)
     if families and not force:
         first = families[0]
         publisher = f" of {first.publisher}" if first.publisher else ""
-        raise PolicyError(
+        yield PolicyError(
             entry.kind,
             got=f"a pattern that reaches the public names {first.pattern.text}{publisher}",
             wanted="names that only the organization uses, or force",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -86,36 +86,41 @@ class RuleConfig(Struct, frozen=True):
     public_patterns: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Raises PolicyError, naming the field, when a setting is out of range."""
+        """Raises the first of the `refusals`, if there is one."""
+        for refusal in self.refusals():
+            raise refusal
+
+    def refusals(self) -> Iterator[PolicyError]:
+        """Yields an error for each setting that is out of range, with the field's name."""
         if not MIN_WINDOW <= self.window <= MAX_WINDOW:
-            raise PolicyError(
+            yield PolicyError(
                 "correlation_window",
                 got=f"{self.window.total_seconds():g} s",
                 wanted="1 second to 24 hours",
             )
         if not timedelta(0) <= self.lateness <= MAX_LATENESS:
-            raise PolicyError(
+            yield PolicyError(
                 "max_lateness",
                 got=f"{self.lateness.total_seconds():g} s",
                 wanted="0 seconds to 35 days",
             )
         if len(self.public_patterns) > MAX_PUBLIC_PATTERNS:
-            raise PolicyError(
+            yield PolicyError(
                 "public_patterns",
                 got=f"{len(self.public_patterns)} patterns",
                 wanted=f"at most {MAX_PUBLIC_PATTERNS}",
             )
         for index, text in enumerate(self.public_patterns):
-            _check_public_pattern(f"public_patterns[{index}]", text)
+            yield from _public_pattern_refusals(f"public_patterns[{index}]", text)
 
 
-def _check_public_pattern(field: str, text: str) -> None:
+def _public_pattern_refusals(field: str, text: str) -> Iterator[PolicyError]:
     if not 0 < len(text) <= MAX_NAME_LENGTH:
-        raise PolicyError(field, got=f"{len(text)} characters", wanted=f"1 to {MAX_NAME_LENGTH}")
-    if not text.isprintable():
-        raise PolicyError(field, got="control characters", wanted="a name pattern")
-    if Pattern.parse(text).is_match_all:
-        raise PolicyError(field, got="a pattern of every name", wanted="a narrower one")
+        yield PolicyError(field, got=f"{len(text)} characters", wanted=f"1 to {MAX_NAME_LENGTH}")
+    elif not text.isprintable():
+        yield PolicyError(field, got="control characters", wanted="a name pattern")
+    elif Pattern.parse(text).is_match_all:
+        yield PolicyError(field, got="a pattern of every name", wanted="a narrower one")
 
 
 class Policy(Struct, frozen=True, dict=True):

@@ -82,12 +82,18 @@ class Watch:
         The first heartbeat is sent at once. Raises DrainingError when the server is about to stop.
         Returns where the request asks to stop at the present.
         """
+        if request.max_findings < 0:
+            raise FieldInvalidError(
+                "max_findings", got=str(request.max_findings), expected="0 or more"
+            )
         wake = asyncio.Event()
         with self._streams.admit(), self._drain.watching(wake.set):
             cursor = await self._start(request)
             shown: Shown = _with_ocsf if request.include_ocsf else tuple
             if request.stop_at_present:
-                await self._send_until_present(cursor, condition, shown, send=send)
+                await self._send_until_present(
+                    cursor, condition, shown, send=send, room=request.max_findings or None
+                )
                 return
             with self._feed.watching(wake):
                 await self._send_changes(cursor, condition, shown, send=send, wake=wake)
@@ -116,17 +122,21 @@ class Watch:
                     await wake.wait()
 
     async def _send_until_present(
-        self, cursor: int, condition: Filter, shown: Shown, *, send: Send
+        self, cursor: int, condition: Filter, shown: Shown, *, send: Send, room: int | None
     ) -> None:
         end = await self._store.run(self._log.last_cursor)
         await send(self._response(cursor))
-        while cursor < end:
+        while cursor < end and room != 0:
             if self._drain.is_draining:
                 raise DrainingError
             page = await self._feed.read_after(cursor, condition, end=end)
-            for response in self._responses(page.cursor, shown(page.changed)):
+            changed = page.changed[:room]
+            is_whole = len(changed) == len(page.changed)
+            cursor = page.cursor if is_whole else changed[-1].cursor
+            for response in self._responses(cursor, shown(changed)):
                 await send(response)
-            cursor = page.cursor
+            if room is not None:
+                room -= len(changed)
         # A page without a finding that fulfils the condition has told nobody of its cursor.
         await send(self._response(cursor))
 

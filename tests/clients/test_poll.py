@@ -34,19 +34,45 @@ def test_polls_go_on_where_the_last_one_ended(live: Live, live_client: Client) -
     assert names(live_client.poll_findings(cursor=from_now.cursor)) == [second]
 
 
-def test_what_is_over_the_limit_comes_next_time() -> None:
-    """A poll stops at the response that reaches the limit, with the cursor just after it."""
-    played = playing(([line("c1"), line("c2", "a"), line("c3", "b", "c"), line("c4", "d")], None))
+def test_a_poll_asks_for_no_more_than_its_limit() -> None:
+    """The server is told the limit, and what it sends up to there is the answer."""
+    played = playing(([line("c1"), line("c2", "a"), line("c3", "b"), line("c4", "d")], None))
 
     with serve(findings=played) as server, connect(server.target, insecure=True) as client:
         changes = client.poll_findings("state = OPEN", cursor="c0", limit=2)
 
-    assert (names(changes), changes.cursor) == (["findings/a", "findings/b", "findings/c"], "c3")
+    assert (names(changes), changes.cursor) == (["findings/a", "findings/b"], "c3")
     assert played.opened == [
         finding_service_pb2.WatchFindingsRequest(
-            cursor="c0", filter="state = OPEN", stop_at_present=True
+            cursor="c0", filter="state = OPEN", stop_at_present=True, max_findings=2
         )
     ]
+
+
+def test_what_is_over_the_limit_comes_next_time(live: Live, live_client: Client) -> None:
+    """A poll gives at most its limit, and polls together give each change once, in its order."""
+    found = [live.occur(number) for number in range(7)]
+    polls = []
+
+    changes = live_client.poll_findings(start_time=LONG_AGO, limit=3)
+    while changes.findings:
+        polls.append(names(changes))
+        changes = live_client.poll_findings(cursor=changes.cursor, limit=3)
+
+    assert polls == [found[:3], found[3:6], found[6:]]
+
+
+def test_a_finding_that_changes_between_polls_comes_again(live: Live, live_client: Client) -> None:
+    """Whatever changes behind the limit, or again after it, is in one of the next polls."""
+    first, second = live.occur(1), live.occur(2)
+    changes = live_client.poll_findings(start_time=LONG_AGO, limit=1)
+    live_client.acknowledge_finding(first)
+    live_client.acknowledge_finding(second)
+
+    then = live_client.poll_findings(cursor=changes.cursor, limit=1)
+    last = live_client.poll_findings(cursor=then.cursor, limit=10**12)
+
+    assert [*names(changes), *names(then), *names(last)] == [first, first, second]
 
 
 def test_no_findings_mean_that_none_are_left(live: Live, live_client: Client) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import grpc
 import pytest
 
 from amiguard.v1 import finding_service_pb2 as wire
 from amiguard_service.engine import Engine
 from amiguard_service.feed import PAGE_CHANGES
-from tests.service.running import TIMEOUT, Running, serving
+from tests.service.running import TIMEOUT, Running, refusal, serving
 from tests.store.values import batch, launch, origin, search
 
 MORE_THAN_A_PAGE = PAGE_CHANGES + 3
@@ -46,9 +47,13 @@ def poll(
     running: Running,
     cursor: str = "",
     filter: str = "",  # noqa: A002 - the contract's word
+    *,
+    most: int = 0,
 ) -> tuple[list[str], str]:
     """Returns the findings of a stream that ends by itself, and its last cursor."""
-    request = wire.WatchFindingsRequest(cursor=cursor, filter=filter, stop_at_present=True)
+    request = wire.WatchFindingsRequest(
+        cursor=cursor, filter=filter, stop_at_present=True, max_findings=most
+    )
     responses = list(running.findings.WatchFindings(request, timeout=TIMEOUT))
     return [f.name for r in responses for f in r.findings], responses[-1].cursor
 
@@ -90,6 +95,30 @@ def test_polls_together_miss_nothing(engine: Engine, running: Running) -> None:
         seen += new
 
     assert seen == found
+
+
+@pytest.mark.parametrize("most", [1, 7, PAGE_CHANGES, PAGE_CHANGES + 1, MORE_THAN_A_PAGE])
+def test_a_poll_sends_at_most_what_it_is_asked_for(
+    engine: Engine, running: Running, most: int
+) -> None:
+    """However many are asked for, no poll gives more, and together they give each once."""
+    _, cursor = poll(running)
+    found = [find(engine, f"acme-{number}") for number in range(MORE_THAN_A_PAGE)]
+    polls = []
+
+    while (given := poll(running, cursor, most=most))[0]:
+        polls.append(given[0])
+        cursor = given[1]
+
+    assert polls == [found[i : i + most] for i in range(0, len(found), most)]
+
+
+def test_a_bound_below_zero_is_refused(running: Running) -> None:
+    """A number of findings that cannot be is named, whether the stream ends or not."""
+    with pytest.raises(grpc.RpcError) as caught:
+        poll(running, most=-1)
+
+    assert refusal(caught.value).fields == ("max_findings",)
 
 
 def test_a_stream_that_does_not_ask_goes_on(engine: Engine, running: Running) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from amiguard_client import errors
+from amiguard_client._status import BETWEEN
 
 _PREAMBLE = re.compile(
     r"(?:failed to connect to all addresses|connections to all backends failing); last error: \w+: "
@@ -14,6 +15,7 @@ _NOT_TRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _NO_TLS = "WRONG_VERSION_NUMBER"
 """What gRPC says of a server that is not trusted, and of one that speaks plain text."""
 
+_BY_PROXY = re.compile(r"cannot be reached through the proxy that (\w+) names")
 
 _ADVICE = {
     errors.UnreachableError: "Check the address (--server, or the context) and that it runs.",
@@ -40,4 +42,8 @@ def line_on(error: errors.AmiguardError) -> str:
         advice = "Its certificate is not trusted: give --ca."
     elif _NO_TLS in text:
         advice = "It speaks plain text: give --insecure if that is meant."
+    elif BETWEEN in text:
+        advice = "Check what stands in between, and its log."
+    elif by_proxy := _BY_PROXY.search(text):
+        advice = f"Check {by_proxy[1]}, or name the server's host in no_proxy."
     return " ".join(filter(None, (f"Error: {text}.", reason, advice)))

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amiguard_client.cli.bad_files import Problems
 from amiguard_client.cli.exits import FAILED
 from amiguard_client.cli.output import JSON, TABLE, count_text, say, write_json, write_sheet
 from amiguard_client.cli.server import tuning_calls
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from amiguard_client.cli.entries import Entry
     from amiguard_client.cli.pattern_trials import Trial
     from amiguard_core.allowlist import LintedEntry, Remark
     from amiguard_core.patterns import Pattern
@@ -108,16 +112,22 @@ def _entries_of_file(
     from amiguard_core.allowlist import LintedEntry
     from amiguard_core.patterns import Pattern
 
+    problems = Problems()
+    listed: list[Entry] = []
+    texts: Sequence[str] = ()
+    with problems.gathering():
+        listed = read_entries(path)
+    if rule_path is not None:
+        from amiguard_client.cli.rule_files import read_rule
+
+        with problems.gathering():
+            texts = read_rule(rule_path).get("public_patterns", ())
+    problems.check()
     entries = [
         # A file knows no history: as if it were made now, and matched.
         LintedEntry(entry.to_core(), create_time=now, match_count=1)
-        for entry in read_entries(path)
+        for entry in listed
     ]
-    if rule_path is None:
-        return entries, ()
-    from amiguard_client.cli.rule_files import read_rule
-
-    texts = read_rule(rule_path).get("public_patterns", ())
     return entries, tuple(map(Pattern.parse, texts))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct, UnsetType, field
 
 from amiguard.v1 import finding_pb2
-from amiguard_client.cli.bad_files import BadFileError
+from amiguard_client.cli.bad_files import BadFileError, Problems
 from amiguard_client.cli.entry_files import parse_entries
 from amiguard_client.cli.image_files import ListedImage
 from amiguard_client.cli.rule_files import apply_settings, parse_rule
@@ -120,10 +120,13 @@ class _CaseReader:
     def read(self, item: Any) -> Case:
         """Returns the case; raises BadFileError."""
         case = self._file.convert(self._path, item, _Case)
-        problems = list(self._unknown_fields(case))
-        if problems:
-            raise BadFileError(problems)
-        policy = self._policy(case)
+        problems = Problems()
+        for problem in self._unknown_fields(case):
+            problems.add(problem)
+        policy = self._given.policy
+        with problems.gathering():
+            policy = self._policy(case)
+        problems.check()
         return Case(
             file=self._file.name,
             name=case.name,
@@ -149,14 +152,20 @@ class _CaseReader:
         if case.policy is UNSET:
             return given.at(now)
         path = f"{self._path}.policy"
+        problems = Problems()
         settings = {name: value for name, value in case.policy.items() if name != "entries"}
-        rule = apply_settings(given.rule, parse_rule(self._file, path, settings))
+        rule = given.rule
+        with problems.gathering():
+            rule = apply_settings(given.rule, parse_rule(self._file, path, settings))
         own = case.policy.get("entries", [])
         if not isinstance(own, list):
-            raise BadFileError([self._file.problem(f"{path}.entries", "wanted a list")])
+            problems.add(self._file.problem(f"{path}.entries", "wanted a list"))
+            own = []
         entries = {entry.name: entry for entry in given.entries}
-        for entry in parse_entries(self._file, f"{path}.entries", own):
-            entries[entry.name] = entry.to_core()
+        with problems.gathering():
+            for entry in parse_entries(self._file, f"{path}.entries", own):
+                entries[entry.name] = entry.to_core()
+        problems.check()
         return Policy(rule=rule, entries=tuple(entries.values())).at(now)
 
     def _scan(self, case: _Case, policy: Policy) -> Scan:

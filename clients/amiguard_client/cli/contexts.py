@@ -23,7 +23,7 @@ import click
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
-from amiguard_client.cli.bad_files import BadFileError, read_text
+from amiguard_client.cli.bad_files import BadFileError, Problems, read_text
 from amiguard_client.cli.yaml_files import YamlFile, parse_yaml, write_yaml
 from amiguard_client.whole_files import write_whole
 
@@ -146,14 +146,16 @@ def load_config() -> Config:
         raise BadFileError([f"{path}: others may write it, wanted: chmod 600 {path}"])
     file = parse_yaml(read_text(path), name=str(path))
     raw = file.convert("$", file.value if file.value is not None else {}, _RawConfig)
-    contexts = {
-        name: file.convert(f"$.contexts.{name}", value, Context)
-        for name, value in raw.contexts.items()
-    }
+    contexts = {}
+    problems = Problems()
+    for name, value in raw.contexts.items():
+        with problems.gathering():
+            contexts[name] = file.convert(f"$.contexts.{name}", value, Context)
+    problems.check()
     config = Config(current_context=raw.current_context, contexts=contexts)
-    problems = _problems(file, config)
-    if problems:
-        raise BadFileError(problems)
+    for problem in _problems(file, config):
+        problems.add(problem)
+    problems.check()
     return config
 
 

@@ -65,6 +65,7 @@ def command(
     scan = _scan(paths, policy, discovery, jobs=jobs)
     findings = _find(scan, policy)
     _write(findings, output)
+    _say_what_role_adds(scan, findings, policy)
     _say_counts(scan, findings, discovery, show_rejections=show_rejections)
     if discovery.problem_count:
         ctx.exit(FAILED)
@@ -119,6 +120,25 @@ def _write(findings: list[Finding], output: str) -> None:
     if findings or output not in {TABLE, WIDE}:
         messages = map(finding_message, findings)
         write_items("findings", messages, output, sheet_of=sheet_for(output))
+
+
+def _say_what_role_adds(scan: Scan, findings: list[Finding], policy: Policy) -> None:
+    from msgspec.structs import replace
+
+    from amiguard_core.policy import CorrelateBy
+
+    if policy.rule.correlate_by is not CorrelateBy.PRINCIPAL:
+        return
+    by_role = replace(policy, rule=replace(policy.rule, correlate_by=CorrelateBy.ROLE))
+    found = _find(scan, by_role)
+    more = count_text(len(found) - len(findings), "more finding")
+    if len(found) == len(findings):
+        launch_count = sum(len(one.occurrences) for one in found)
+        launch_count -= sum(len(one.occurrences) for one in findings)
+        if not launch_count:
+            return
+        more = count_text(launch_count, "more launch", "more launches")
+    say(f"{more} with --correlate-by role: calls of one role under different session names")
 
 
 def _say_counts(

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from msgspec import UNSET, Struct, UnsetType
 
 from amiguard.v1 import tuning_service_pb2 as wire
-from amiguard_client.cli.bad_files import BadFileError
+from amiguard_client.cli.bad_files import Problems
 from amiguard_client.cli.durations import WANTED, duration_of, duration_text
 from amiguard_client.cli.yaml_files import YamlFile, read_yaml, write_yaml
-from amiguard_core.errors import PolicyError
 from amiguard_core.events import LaunchPath
 from amiguard_core.policy import CorrelateBy, Mode, RuleConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
-    from enum import StrEnum
     from pathlib import Path
 
+_Choice = TypeVar("_Choice", bound=StrEnum)
 _HEADER = """\
 # The rule configuration of amiguard. Put it in force with: amiguardctl rules set -f FILE
 """
@@ -33,6 +33,7 @@ FIELDS = {
     "public_patterns": "public_patterns",
 }
 """The settings by the contract's names, and what the rule calls them."""
+_LISTS = ("launch_paths", "public_patterns")
 
 
 class RuleFields(Struct, forbid_unknown_fields=True):
@@ -54,25 +55,26 @@ def read_rule(path: Path) -> dict[str, Any]:
 
 def parse_rule(file: YamlFile, path: str, value: Any) -> dict[str, Any]:
     """Returns the settings that a part of a file gives; raises BadFileError with all problems."""
-    given = file.convert(path, value, RuleFields)
+    problems = Problems()
+    with problems.gathering():
+        file.convert(path, value, RuleFields)
     settings: dict[str, Any] = {}
-    problems: list[str] = []
     for name in FIELDS:
-        raw = getattr(given, name)
-        if raw is UNSET:
-            continue
+        raw = value.get(name, UNSET) if isinstance(value, dict) else UNSET
         try:
-            settings[name] = _setting(name, raw)
+            if isinstance(raw, str) and name not in _LISTS:
+                settings[name] = _setting(name, raw)
+            elif isinstance(raw, list) and name == "launch_paths":
+                settings[name] = _launch_paths(file, f"{path}.{name}", raw, problems)
+            elif isinstance(raw, list) and name in _LISTS:
+                # A stand-in for what is no text keeps the places of the others.
+                settings[name] = tuple(t if isinstance(t, str) else "some-name" for t in raw)
         except ValueError as error:
-            problems.append(file.problem(f"{path}.{name}", str(error)))
-    if not problems:
-        try:
-            apply_settings(RuleConfig(), settings).check()
-        except PolicyError as error:
-            text = f"got {error.got}, wanted {error.wanted}"
-            problems.append(file.problem(f"{path}.{error.field}", text))
-    if problems:
-        raise BadFileError(problems)
+            problems.add(file.problem(f"{path}.{name}", str(error)))
+    for refusal in apply_settings(RuleConfig(), settings).refusals():
+        text = f"got {refusal.got}, wanted {refusal.wanted}"
+        problems.add(file.problem(f"{path}.{refusal.field}", text))
+    problems.check()
     return settings
 
 
@@ -149,20 +151,28 @@ def changed_settings(before: RuleConfig, after: RuleConfig) -> tuple[str, ...]:
     )
 
 
-def _setting(name: str, raw: Any) -> Any:
+def _setting(name: str, raw: str) -> Any:
     match name:
         case "correlation_window" | "max_lateness":
             return _duration(raw)
         case "mode":
             return _one_of(Mode, raw)
-        case "correlate_by":
-            return _one_of(CorrelateBy, raw)
-        case "launch_paths":
-            # As the service has it: none are the usual one.
-            paths = dict.fromkeys(_one_of(LaunchPath, text) for text in raw)
-            return tuple(paths) or (LaunchPath.RUN_INSTANCES,)
         case _:
-            return tuple(raw)
+            return _one_of(CorrelateBy, raw)
+
+
+def _launch_paths(
+    file: YamlFile, path: str, raws: list[Any], problems: Problems
+) -> tuple[LaunchPath, ...]:
+    found: dict[LaunchPath, None] = {}
+    for index, raw in enumerate(raws):
+        if isinstance(raw, str):
+            try:
+                found[_one_of(LaunchPath, raw)] = None
+            except ValueError as error:
+                problems.add(file.problem(f"{path}[{index}]", str(error)))
+    # As the service has it: none are the usual one.
+    return tuple(found) or (LaunchPath.RUN_INSTANCES,)
 
 
 def _duration(raw: str) -> timedelta:
@@ -172,7 +182,7 @@ def _duration(raw: str) -> timedelta:
     return duration
 
 
-def _one_of(kind: type[StrEnum], raw: str) -> StrEnum:
+def _one_of(kind: type[_Choice], raw: str) -> _Choice:
     for member in kind:
         if raw == member.value:
             return member

@@ -177,6 +177,8 @@ def obstacles(search: Search, launch: Launch, policy: Policy) -> tuple[Obstacle,
         found.append(
             Obstacle(Cause.PATH_NOT_COUNTED, f"{launch.path} does not count as a launch here")
         )
+    if [one.cause for one in found] == [Cause.OTHER_PRINCIPAL]:
+        found = [_with_option(found[0], search, launch)]
     if not found:
         found.append(Obstacle(Cause.LATER_SEARCH, "a later search of the same request is nearer"))
     return tuple(found)
@@ -200,6 +202,15 @@ def _key_obstacles(search: Search, launch: Launch, policy: Policy) -> Iterable[O
     if searcher is None or searcher != launcher:
         cause = Cause.OTHER_ROLE if is_role else Cause.OTHER_PRINCIPAL
         yield Obstacle(cause, f"{launcher or 'nobody'} launched, {searcher or 'nobody'} searched")
+
+
+def _with_option(obstacle: Obstacle, search: Search, launch: Launch) -> Obstacle:
+    """Returns what alone keeps two calls apart, with the option that helps where one does."""
+    role = search.origin.actor_arn
+    if role is None or role != launch.origin.actor_arn:
+        return obstacle
+    text = f"{obstacle.message}: sessions of one role, which --correlate-by role takes together"
+    return Obstacle(obstacle.cause, text)
 
 
 def _time_obstacles(search: Search, launch: Launch, policy: Policy) -> Iterable[Obstacle]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Union, get_args, get_origin
 
 from amiguard_client.cli.bad_files import BadFileError, name_of, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from msgspec import Struct
 
 MAX_DEPTH = 64
 """Lists and mappings inside one another: four times what a CloudTrail record needs."""
@@ -57,19 +60,59 @@ class YamlFile:
         return f"{self.name}:{self._lines.get(path, 1)}"
 
     def convert(self, path: str, value: Any, kind: type[T]) -> T:
-        """Returns a part as a value of a type; raises BadFileError where it is none."""
+        """Returns a part as a value of a type; raises BadFileError with all that does not fit."""
         import msgspec
 
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
-            message, _, inner = str(error).partition(" - at `")
-            raise BadFileError([self._complaint(message, path, inner.rstrip("`"))]) from error
+            raise BadFileError(self._complaints(path, value, kind)) from error
 
     def problem(self, path: str, text: str) -> str:
         """Returns a complaint about a part."""
         label = path.removeprefix("$").removeprefix(".")
         return f"{self.place(path)}: {label}: {text}" if label else f"{self.place(path)}: {text}"
+
+    def _complaints(self, path: str, value: Any, kind: Any) -> Iterator[str]:
+        """Yields a complaint for each place that does not fit, where msgspec names only one."""
+        import msgspec
+
+        kinds = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+        for one in kinds:
+            if (
+                isinstance(value, dict)
+                and isinstance(one, type)
+                and issubclass(one, msgspec.Struct)
+            ):
+                yield from self._field_complaints(path, value, one)
+                return
+            if isinstance(value, list) and get_origin(one) is list:
+                for index, item in enumerate(value):
+                    yield from self._complaints(f"{path}[{index}]", item, *get_args(one))
+                return
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            message, _, inner = str(error).partition(" - at `")
+            yield self._complaint(message, path, inner.rstrip("`"))
+
+    def _field_complaints(
+        self, path: str, value: dict[str, Any], kind: type[Struct]
+    ) -> Iterator[str]:
+        from msgspec.structs import fields
+
+        known = {field.encode_name: field for field in fields(kind)}
+        for name, item in value.items():
+            if name in known:
+                yield from self._complaints(f"{path}.{name}", item, known[name].type)
+            elif kind.__struct_config__.forbid_unknown_fields:
+                yield self.problem(f"{path}.{name}", "got a key that is not known here")
+        if value.keys() - known.keys():
+            # The key that is not known may be the missing one, in another spelling.
+            return
+        for name, field in known.items():
+            if field.required and name not in value:
+                yield self.problem(path, f"got no {name}, which is required")
 
     def _complaint(self, message: str, path: str, inner: str) -> str:
         whole = path + inner.removeprefix("$")

@@ -31,8 +31,8 @@ _PAGE_SIZE: Final = 100
 class Following:
     """One poll of one asset: used once.
 
-    It yields `max_findings`, and besides only what was made in the same instant, or came in the
-    same response, as the last of them. A poll with another condition begins at the beginning, or
+    It yields `max_findings`, and besides only what was made in the same instant as the last of
+    them. A poll with another condition begins at the beginning, or
     what the former one left out would never come.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -195,5 +196,64 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
     assert [problem.split(": ")[1] for problem in found] == [
         "entries[0].id",
         "entries[0].justification",
+        "entries[0].trusted_account",
         "entries[1].id",
+        "entries[1]",
+        "entries[1]",
     ]
+
+
+MISTAKES = """\
+entris: []
+entries:
+- id: ours
+  organization_pattern: acme-*
+  account_ids: ["000000000001", 1_1112222333_3, "12345", 0x19, 000123456789]
+  expire_time: 2030-13-45
+  justification: builds
+- id: Bad_ID
+  organization_pattern: ""
+  justification: ""
+- id: ours
+  trusted_account: 000123456789
+  expires: never
+  justification: 7
+- acme
+- trusted_owner: somebody
+  trusted_account: "12"
+"""
+
+
+def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+    """Whatever is wrong with an entry, the rest of it and of the file is checked as well."""
+    found = [re.split(":? got ", problem)[0] for problem in problems(tmp_path, MISTAKES)]
+
+    assert sorted(found) == sorted(
+        [
+            "allow.yaml:1: entris",
+            "allow.yaml:5: entries[0].account_ids[4]",
+            "allow.yaml:6: entries[0].expire_time: (ours)",
+            "allow.yaml:5: entries[0].account_ids[1]: (ours)",
+            "allow.yaml:5: entries[0].account_ids[2]: (ours)",
+            "allow.yaml:5: entries[0].account_ids[3]: (ours)",
+            "allow.yaml:8: entries[1].id: (Bad_ID)",
+            "allow.yaml:10: entries[1].justification: (Bad_ID)",
+            "allow.yaml:9: entries[1].organization_pattern: (Bad_ID)",
+            "allow.yaml:12: entries[2].trusted_account",
+            "allow.yaml:13: entries[2].expires",
+            "allow.yaml:14: entries[2].justification",
+            "allow.yaml:11: entries[2].id: (ours)",
+            "allow.yaml:15: entries[3]",
+            "allow.yaml:16: entries[4]",
+            "allow.yaml:16: entries[4]",
+            "allow.yaml:16: entries[4]",
+        ]
+    )
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    """A file that an editor began with a byte order mark is read as without it."""
+    path = tmp_path / "allow.yaml"
+    path.write_text("entries:\n" + GOOD, encoding="utf-8-sig")
+
+    assert [entry.entry_id for entry in read_entries(path)] == ["ours"]

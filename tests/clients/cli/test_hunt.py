@@ -14,6 +14,7 @@ from amiguard.v1 import finding_service_pb2
 from amiguard_core.pipeline import evaluate
 from amiguard_core.policy import CorrelateBy, Mode, Policy, RuleConfig
 from tests.clients.cli.command_line import run, run_program
+from tests.data import identities
 from tests.data.bench import write_bench_files
 from tests.data.demo import write_demo
 from tests.data.log_files import deliver, log_content, write_log_files
@@ -211,3 +212,42 @@ def test_window_decides_which_launches_follow(tmp_path: Path) -> None:
 
     assert findings_of(run("hunt", path, "-o", "json", "--window", "60s")) == []
     assert len(findings_of(run("hunt", path, "-o", "json", "--window", "61s"))) == 1
+
+
+def of_sessions(path: Path, *sessions: str) -> Path:
+    """Writes a search by the first session of a role, and a launch by each of the others."""
+    first, *others = (
+        identities.assumed_role("111122223333", "deploy", session=name) for name in sessions
+    )
+    search = describe_images(filters={"name": ["acme-*"]}, identity=first)
+    records = [search, *(run_instances(identity=one) for one in others)]
+    path.write_bytes(log_content(map(encode, records)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("sessions", "options", "count", "line"),
+    [
+        (("a", "b"), (), 0, "1 more finding with --correlate-by role"),
+        (("a", "a", "b", "c"), (), 1, "2 more launches with --correlate-by role"),
+        (("a", "a"), (), 1, None),
+        (("a", "b"), ("--correlate-by", "role"), 1, None),
+    ],
+)
+def test_hunt_says_what_roles_would_add(
+    tmp_path: Path,
+    sessions: tuple[str, ...],
+    options: tuple[str, ...],
+    count: int,
+    line: str | None,
+) -> None:
+    """What only session names keep apart is not found by principal, and not kept quiet either."""
+    path = of_sessions(tmp_path / "a.json", *sessions)
+
+    result = run("hunt", path, "-o", "json", *options)
+
+    assert (result.exit_code, len(findings_of(result))) == (0, count)
+    if line is None:
+        assert "--correlate-by" not in result.stderr
+    else:
+        assert f"{line}: calls of one role under different session names\n" in result.stderr

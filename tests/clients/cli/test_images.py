@@ -65,6 +65,13 @@ def test_output_of_the_aws_cli_is_taken_as_it_is(live: Live, tmp_path: Path) -> 
     ]
 
 
+def test_a_byte_order_mark_is_passed_over(live: Live) -> None:
+    """What a shell on Windows wrote with a byte order mark is read as without it."""
+    result = images(live, "import", "-", *REGION, stdin="\ufeff" + described(STRANGER))
+
+    assert (result.exit_code, result.stdout) == (0, "1 image  1 new or changed\n")
+
+
 def test_importing_again_changes_nothing(live: Live) -> None:
     """Only what is news counts as such."""
     images(live, "import", "-", *REGION, stdin=described(STRANGER))

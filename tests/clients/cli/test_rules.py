@@ -143,7 +143,10 @@ def test_file_comes_out_and_goes_in(live: Live, tmp_path: Path) -> None:
         ("correlation_window: 15 minutes", "1: correlation_window: got '15 minutes', wanted"),
         ("correlation_window: 2d", "1: correlation_window: got 172800 s, wanted 1 second"),
         ("mode: strict", "1: mode: got 'strict', wanted one of DOCUMENTED, STRICT"),
-        ("launch_paths: [StartInstances]", "1: launch_paths: got 'StartInstances', wanted one of"),
+        (
+            "launch_paths: [StartInstances]",
+            "1: launch_paths[0]: got 'StartInstances', wanted one of",
+        ),
         ("window: 15m", "1: window: got a key that is not known here"),
         ("public_patterns: ['']", "1: public_patterns[0]: got 0 characters"),
         ("- mode", "1: got a list, wanted a mapping"),
@@ -158,6 +161,34 @@ def test_bad_file_exits_2_with_line_and_field(tmp_path: Path, text: str, expecte
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"{path}:{expected}")
+
+
+def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+    """Whatever is wrong with one setting, the others are checked as well."""
+    path = tmp_path / "rule.yaml"
+    path.write_text(
+        "windw: 1\ncorrelation_window: 2d\nmax_lateness: 900\nmode: strict\n"
+        "launch_paths: [StartInstances, RunInstances, 7, Run]\npublic_patterns: ['', 7, '*']\n",
+        # With a byte order mark, which is passed over.
+        encoding="utf-8-sig",
+    )
+
+    result = run("--server", "127.0.0.1:1", "rules", "set", "-f", path, "--yes")
+
+    places = [line.removeprefix(f"{path}:").split(": ")[1] for line in result.stderr.splitlines()]
+    assert result.exit_code == 2
+    assert sorted(places) == [
+        "correlation_window",
+        "launch_paths[0]",
+        "launch_paths[2]",
+        "launch_paths[3]",
+        "max_lateness",
+        "mode",
+        "public_patterns[0]",
+        "public_patterns[1]",
+        "public_patterns[2]",
+        "windw",
+    ]
 
 
 def test_rollback_is_a_new_revision_equal_to_an_old_one(live: Live) -> None:

@@ -154,6 +154,29 @@ def test_role_is_what_is_missed_when_roles_correlate() -> None:
     assert "role/deploy searched" in obstacle.message
 
 
+@pytest.mark.parametrize(
+    ("role", "seconds", "is_told"),
+    [("deploy", 5, True), ("build", 5, False), ("deploy", 5_000, False)],
+)
+def test_a_miss_by_the_session_name_alone_names_the_option(
+    role: str, seconds: int, *, is_told: bool
+) -> None:
+    """Where only the session name keeps two calls apart, the option that helps is named."""
+    one = identities.assumed_role("111122223333", "deploy", session="job-1")
+    other = identities.assumed_role("111122223333", role, session="job-2")
+    records = [
+        describe_images(filters=NAMES, identity=one),
+        run_instances(identity=other, at=NINE_O_CLOCK + timedelta(seconds=seconds)),
+    ]
+
+    explained = verdicts(records)
+
+    message = explained.launches[0].misses[0].obstacles[0].message
+    assert ("--correlate-by role" in message) == is_told
+    by_role = verdicts(records, RuleConfig(correlate_by=CorrelateBy.ROLE))
+    assert bool(by_role.launches[0].searches) == is_told
+
+
 def test_earlier_search_is_said_to_be_outdone_by_a_later_one() -> None:
     """Of two searches for the same, the earlier misses the launch because of the later."""
     records = [

@@ -171,3 +171,47 @@ def test_byte_order_mark_is_no_content(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfa: b")
 
     assert read_yaml(path).value == {"a": "b"}
+
+
+class Owner(msgspec.Struct, forbid_unknown_fields=True):
+    """Something with parts of several kinds."""
+
+    name: str
+    pets: list[Pet] | None = None
+
+
+def test_everything_that_does_not_fit_is_told_at_once() -> None:
+    """Each place that does not fit is named, however deep it stands."""
+    text = (
+        "pets:\n- name: 1\n  ids: [x, 2, 3]\n- nmae: x\n- name: x\n  age: old\n- 5\n- age: 1\n"
+        "city: y\n"
+    )
+    file = parse_yaml(text, name="f.yaml")
+
+    with pytest.raises(BadFileError) as raised:
+        file.convert("$", file.value, Owner)
+
+    assert raised.value.problems == (
+        "f.yaml:2: pets[0].name: got 1 without quotes, wanted '1': YAML takes it for a number",
+        "f.yaml:3: pets[0].ids[1]: got 2 without quotes, wanted '2': YAML takes it for a number",
+        "f.yaml:3: pets[0].ids[2]: got 3 without quotes, wanted '3': YAML takes it for a number",
+        "f.yaml:4: pets[1].nmae: got a key that is not known here",
+        "f.yaml:6: pets[2].age: got text, wanted a number",
+        "f.yaml:7: pets[3]: got a number, wanted a mapping",
+        "f.yaml:8: pets[4]: got no name, which is required",
+        "f.yaml:9: city: got a key that is not known here",
+    )
+
+
+@given(VALUES)
+def test_what_does_not_fit_has_a_problem(value: Any) -> None:
+    """Whatever is no owner has at least one complaint, and an owner has none."""
+    file = parse_yaml(write_yaml(value), name="f.yaml")
+    try:
+        msgspec.convert(value, Owner)
+    except msgspec.ValidationError:
+        with pytest.raises(BadFileError) as raised:
+            file.convert("$", file.value, Owner)
+        assert raised.value.problems
+    else:
+        assert isinstance(file.convert("$", file.value, Owner), Owner)
