@@ -39,7 +39,7 @@ _OF_LIBRARIES = {
 }
 """What libraries may say, and the event of ours that it goes with."""
 _REFUSAL = "amiguard-server: "
-_NO_DATABASE_AT_START = "amiguard-server: the database is unavailable"
+_NO_DATABASE_AT_START = "amiguard-server: the database is unavailable: "
 
 
 def find_complaints(log: Path, faults: Collection[Fault]) -> list[str]:
@@ -62,7 +62,7 @@ def find_complaints(log: Path, faults: Collection[Fault]) -> list[str]:
     for line in lines:
         entry = _read_entry(line)
         is_refusal = Fault.FILE_DAMAGED in faults and line.startswith(_REFUSAL)
-        if entry is None and (may_be_torn or is_refusal or line in texts):
+        if entry is None and (may_be_torn or is_refusal or line.startswith(tuple(texts))):
             continue
         if entry is None or not _is_allowed(entry, events):
             complaints.append(f"{log.name}: {line}")

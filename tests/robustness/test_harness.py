@@ -232,7 +232,7 @@ class TestServerLogs:
         log.write_text(
             f'{{"event": "{logs.STORE_UNAVAILABLE}"}}\n'
             '{"event": "rpc.done", "code": "UNAVAILABLE"}\n'
-            "amiguard-server: the database is unavailable\n"
+            "amiguard-server: the database is unavailable: Connection refused\n"
         )
 
         assert find_complaints(log, [Fault.DATABASE_KILLED]) == []
