@@ -307,7 +307,7 @@ class _Reader:
                 return False
             lines = [line for line in text.split(b"\n") if line.strip()]
             if len(lines) > self._max_records or not all(
-                head.eventName and head.eventSource for head in map(_decode_head, lines)
+                head.eventName for head in map(_decode_head, lines)
             ):
                 return False
         except (msgspec.MsgspecError, RecursionError):

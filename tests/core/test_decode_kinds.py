@@ -117,6 +117,13 @@ def test_a_text_of_a_record_is_the_record(way: str) -> None:
     assert counts(found) == (1, 1, 0, 2)
 
 
+@pytest.mark.parametrize("name", ["Events", "events", "logEvents"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_record_with_the_name_of_an_envelope_in_it_is_a_record(name: str, way: str) -> None:
+    """What begins as CloudTrail's records do is one, whatever its members are called."""
+    assert decode({**SEARCH, name: [5]}, way) == (1, 0, 0, 2)
+
+
 @pytest.mark.parametrize(("count", "is_read"), [(200, True), (201, False)])
 def test_a_filter_has_as_many_values_as_ec2_takes(count: int, *, is_read: bool) -> None:
     """EC2 refuses a call with more values, so such a record is of no search that succeeded."""
