@@ -35,6 +35,27 @@ def locks_of(connection: Connection) -> set[tuple[int, int, int, str]]:
     return {(row[0], row[1], row[2], row[3]) for row in rows}
 
 
+PREPARED = text("SELECT count(*) FROM pg_prepared_statements")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "prepares"), [("", True), ("?prepare_threshold=none", False)]
+)
+def test_statements_are_prepared_unless_the_url_says_otherwise(
+    postgres: Postgres, parameter: str, *, prepares: bool
+) -> None:
+    """A commit runs the same statements again and again; planning them is a tenth of it."""
+    url = postgres.make_empty()
+    parameter = parameter.replace("?", "&") if "?" in url else parameter
+    opened = Database(url + parameter, pool_size=1)
+    for _ in range(10):
+        opened.write(lambda c: c.execute(text("SELECT 1")))
+    count = opened.write(lambda c: c.execute(PREPARED).scalar_one())
+    opened.close()
+
+    assert (count > 0) is prepares
+
+
 class TestLockKeys:
     """Two releases that run side by side must lock the same: these keys never change."""
 

@@ -41,8 +41,8 @@ _NOTICING: Final = {
 seconds. Its own defaults wait as long as the system does, which is up to hours."""
 _THRESHOLD: Final = "prepare_threshold"
 _NO_THRESHOLD: Final = "none"
-"""No statement is prepared by default: a pooler that lends a session for a transaction gives the
-next one a session without it, or with another one of that name."""
+_PREPARED_AFTER: Final = 5
+"""A statement is prepared when it runs for this time, as is the driver's default."""
 _THRESHOLDS: Final = re.compile(r"none|[0-9]{1,6}", re.ASCII)
 _MAX_PORT: Final = 65_535
 IN_MEMORY: Final = "sqlite://"
@@ -141,22 +141,40 @@ def make_engine(url: URL, pool_size: int, links: Links) -> sqlalchemy.Engine:
 
 
 def _make_postgresql(url: URL, pool_size: int, links: Links) -> sqlalchemy.Engine:
-    threshold = str(url.query.get(_THRESHOLD, _NO_THRESHOLD))
+    threshold = url.query.get(_THRESHOLD)
+    plain = url.difference_update_query([_THRESHOLD])
     engine = sqlalchemy.create_engine(
-        url.difference_update_query([_THRESHOLD]).set(
-            query={**_NOTICING, **url.difference_update_query([_THRESHOLD]).query}
-        ),
+        plain.set(query={**_NOTICING, **plain.query}),
         pool_size=pool_size,
         # One more than writers and readers, for the probe.
         max_overflow=pool_size + 1,
         pool_timeout=30,
         isolation_level=WRITING,
-        connect_args={"prepare_threshold": None if threshold == _NO_THRESHOLD else int(threshold)},
+        connect_args={
+            _THRESHOLD: int(str(threshold)) if threshold not in {None, _NO_THRESHOLD} else None
+        },
     )
     links.follow(engine)
+    if threshold is None:
+        event.listen(engine, "connect", _prepare_without_pooler)
     event.listen(engine, "begin", _begin_postgresql)
     event.listen(engine, "checkout", _leave_to_postgresql)
     return engine
+
+
+def _prepare_without_pooler(connection: DBAPIConnection, _record: object) -> None:
+    """Prepares statements on a connection that goes straight to the database.
+
+    A pooler that lends a session for a transaction gives the next one a session without them. It
+    shows by the process that serves the connection: the one it announces is no process of
+    PostgreSQL's.
+    """
+    driver_connection: Any = connection
+    cursor = driver_connection.execute("SELECT pg_backend_pid()")
+    (process,) = cursor.fetchone()
+    driver_connection.rollback()
+    if process == driver_connection.info.backend_pid:
+        driver_connection.prepare_threshold = _PREPARED_AFTER
 
 
 def _begin_postgresql(connection: Connection) -> None:
