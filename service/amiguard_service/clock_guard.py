@@ -2,7 +2,8 @@
 
 Two things tell of a wrong clock. This server's may differ from that of the database. And the time
 of the database may have gone on in a way that time does not: back, or by more than a day since any
-server last looked, which also happens where none ran.
+server last looked, which also happens where none ran. A server notices any jump of more than a
+minute between two of its own readings, each commit has one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from amiguard_service.store import marks
-from amiguard_service.store.clocks import Clocks
+from amiguard_service.store.clocks import TOLERANCE, Clocks, Jump
 from amiguard_service.store.pending import newest_arrival
 
-TOLERANCE: Final = timedelta(minutes=1)
-"""Clocks that are kept differ by less, and are set back by less."""
 MAX_GAP: Final = timedelta(days=1)
 """A stop for maintenance, or a night, is shorter."""
 HOLD: Final = timedelta(days=1)
@@ -51,7 +50,7 @@ class ClockReading:
     time: datetime
     server_time: datetime
     difference: timedelta
-    jump: tuple[datetime, datetime] | None
+    jump: Jump | None
     is_news: bool = False
 
     @property
@@ -61,8 +60,8 @@ class ClockReading:
             return ClockFault.DIFFERS
         if self.jump is None or self.time >= self.held_until(self.jump):
             return None
-        start, end = self.jump
-        return ClockFault.WENT_BACK if end < start else ClockFault.JUMPED_AHEAD
+        went_back = self.jump.end < self.jump.start
+        return ClockFault.WENT_BACK if went_back else ClockFault.JUMPED_AHEAD
 
     def differs_from(self, other: ClockReading) -> bool:
         """Says whether what is wrong is another thing than it was, or by more than a minute."""
@@ -73,9 +72,9 @@ class ClockReading:
         return self.jump != other.jump
 
     @staticmethod
-    def held_until(jump: tuple[datetime, datetime]) -> datetime:
+    def held_until(jump: Jump) -> datetime:
         """Returns until when nothing is deleted after a jump."""
-        return jump[1] + HOLD
+        return jump.end + HOLD
 
 
 def read_clocks(connection: Connection, clocks: Clocks) -> ClockReading:
@@ -86,25 +85,31 @@ def read_clocks(connection: Connection, clocks: Clocks) -> ClockReading:
     now = clocks.now(connection)
     jump = None
     if _JUMP_START in noted and _JUMP_END in noted:
-        jump = noted[_JUMP_START], noted[_JUMP_END]
-    if seen is not None and not seen - TOLERANCE <= now <= seen + MAX_GAP:
-        jump = seen, now
+        jump = Jump(noted[_JUMP_START], noted[_JUMP_END])
+    if clocks.jump is not None:
+        jump = clocks.jump
+    elif seen is not None and not seen - TOLERANCE <= now <= seen + MAX_GAP:
+        jump = Jump(seen, now)
     return ClockReading(
         time=now,
         server_time=clocks.server_time(),
         difference=clocks.difference,
         jump=jump,
-        is_news=_SEEN not in noted or abs(now - noted[_SEEN]) > _NOTE_INTERVAL,
+        is_news=clocks.jump is not None
+        or _SEEN not in noted
+        or abs(now - noted[_SEEN]) > _NOTE_INTERVAL,
     )
 
 
 def note_time(connection: Connection, clocks: Clocks) -> ClockReading:
-    """Returns what the clocks say, and notes it for the next look, of whichever server."""
+    """Returns what the clocks say, and notes it for the next look, of whichever server.
+
+    Once the transaction is committed, `Clocks.forget_jump` may forget the reading's jump.
+    """
     marks.lock(connection, _SEEN)
     reading = read_clocks(connection, clocks)
     marks.put_time(connection, _SEEN, reading.time)
     if reading.jump is not None:
-        start, end = reading.jump
-        marks.put_time(connection, _JUMP_START, start)
-        marks.put_time(connection, _JUMP_END, end)
+        marks.put_time(connection, _JUMP_START, reading.jump.start)
+        marks.put_time(connection, _JUMP_END, reading.jump.end)
     return reading

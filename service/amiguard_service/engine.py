@@ -30,7 +30,7 @@ from amiguard_service.store import changes as change_store
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store import occurrences as occurrence_store
 from amiguard_service.store.changes import ChangePage
-from amiguard_service.store.clocks import Clock, read_clock
+from amiguard_service.store.clocks import Clock, SteadyClock, read_clock
 from amiguard_service.store.durability import fetch_gaps
 from amiguard_service.store.engines import Database, naming_the_unavailable
 from amiguard_service.store.errors import SchemaChangedError, StoreError
@@ -73,6 +73,7 @@ class Engine:
         pool_size: int = 4,
         clock: Clock | None = None,
         server_clock: Clock | None = None,
+        steady_clock: SteadyClock | None = None,
     ) -> Engine:
         """Opens a database, making the schema where it is empty. Tests give clocks: see `Clocks`.
 
@@ -85,6 +86,7 @@ class Engine:
             check_schema=_check_schema,
             clock=clock,
             server_clock=server_clock,
+            steady_clock=steady_clock,
         )
         try:
             with naming_the_unavailable():
@@ -175,10 +177,20 @@ class Engine:
             return outcomes
 
     def _commit(self, intake: Intake, lanes: frozenset[LaneKey]) -> tuple[list[Outcome], Counted]:
-        hold = self._database.hold_policy_and_images
-        return self._write(
-            lambda c: commit(c, intake, self._policies, held=lanes, now=hold(c)), lanes=lanes
-        )
+        clocks = self._database.clocks
+        jump = None
+
+        def work(connection: Connection) -> tuple[list[Outcome], Counted]:
+            nonlocal jump
+            now = self._database.hold_policy_and_images(connection)
+            if (jump := clocks.jump) is not None:
+                # With what is dated by it, so that whoever deletes knows of it.
+                note_time(connection, clocks)
+            return commit(connection, intake, self._policies, held=lanes, now=now)
+
+        done = self._write(work, lanes=lanes)
+        clocks.forget_jump(jump)
+        return done
 
     def note(self, batch: Batch) -> None:
         """Counts a batch that brings nothing to store; see `coverage`."""
@@ -189,7 +201,8 @@ class Engine:
         clocks = self._database.clocks
         reading = self._database.read(lambda c: read_clocks(c, clocks))
         if reading.is_news:
-            return self._database.write(lambda c: note_time(c, clocks))
+            reading = self._database.write(lambda c: note_time(c, clocks))
+            clocks.forget_jump(reading.jump)
         return reading
 
     def sweep(

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from sqlalchemy import Column, Connection, select
 
 from amiguard_core.policy import RuleConfig
-from amiguard_service.clock_guard import HOLD, MAX_GAP, TOLERANCE, ClockFault
+from amiguard_service.clock_guard import HOLD, MAX_GAP, ClockFault
 from amiguard_service.engine import Engine, read_clock
 from amiguard_service.lifecycle import Acknowledgement, Closure
 from amiguard_service.retention import SweepLimits
+from amiguard_service.store.clocks import TOLERANCE, Clocks
 from amiguard_service.store.schema import Instant, metadata, to_micros, waiting_records
 from amiguard_service.stored import Disposition
 from tests.databases import Postgres
@@ -219,6 +220,56 @@ def test_clock_that_is_set_right_again_ends_no_hold_early(
         ClockFault.WENT_BACK,
     ]
     assert engine.read_clocks().fault is None
+
+
+@pytest.mark.parametrize("off", [-25 * HOUR, -2 * HOUR, 2 * HOUR, 10_000 * DAY], ids=str)
+def test_moment_of_a_wrong_clock_is_noticed(
+    database_url: str, clock: ManualClock, off: timedelta
+) -> None:
+    """What arrived in it stays for a day at least, although every look finds the clock right."""
+    brief = Engine.open(database_url, clock=clock, steady_clock=lambda: steady)
+    steady = 0.0
+    brief.read_clocks()
+    clock.now += off
+    brief.commit([batch(search(origin("s")))])
+    clock.now += -off
+    steady = 1.0
+    reading = brief.read_clocks()
+    clock.now += HOLD - SECOND
+    steady += (HOLD - SECOND).total_seconds()
+    gone = clean(brief)
+    brief.close()
+
+    assert reading.fault is not None
+    assert gone == 0
+
+
+def test_moment_of_a_wrong_clock_is_noticed_by_other_servers(
+    database_url: str, clock: ManualClock
+) -> None:
+    """The commit that dates records by it says so, in case its server does not live to tell."""
+    with server(database_url, clock, off=timedelta(0)) as other:
+        brief = Engine.open(database_url, clock=clock, steady_clock=lambda: 0.0)
+        brief.read_clocks()
+        other.read_clocks()
+        clock.now -= 25 * HOUR
+        brief.commit([batch(search(origin("s")))])
+        brief.close()
+        clock.now += 25 * HOUR
+        gone = clean(other)
+
+    assert gone == 0
+
+
+def test_time_that_passes_is_no_jump(clock: ManualClock) -> None:
+    """However long a server is silent, or waits for an answer."""
+    steady = iter([0.0, 0.0, 7_200.0, 7_200.0, 7_200.0, 7_290.0, 7_300.0, 7_300.0])
+    slow = Clocks(asks_database=False, clock=clock, server_clock=None, steady_clock=steady.__next__)
+    for passed in (0, 7_200, 30, 60):
+        clock.now += timedelta(seconds=passed)
+        slow.take(lambda: clock.now)
+
+    assert slow.jump is None
 
 
 def test_arrivals_from_the_future_tell_of_a_clock_that_went_back(

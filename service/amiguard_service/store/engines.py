@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
-from amiguard_service.store.clocks import CLOCK_TIME, Clock, Clocks
+from amiguard_service.store.clocks import CLOCK_TIME, Clock, Clocks, SteadyClock
 from amiguard_service.store.connect import POSTGRESQL, READING, SQLITE, make_engine, parse_url
 from amiguard_service.store.damage import check_pages, is_damage
 from amiguard_service.store.errors import (
@@ -87,6 +87,7 @@ class Database:
         check_schema: Callable[[sqlalchemy.Engine], None] = lambda _: None,
         clock: Clock | None = None,
         server_clock: Clock | None = None,
+        steady_clock: SteadyClock | None = None,
     ) -> None:
         """Makes the pool; connects to nothing yet. Raises StoreError for an unusable URL.
 
@@ -99,7 +100,10 @@ class Database:
         self.engine = make_engine(parsed, pool_size, self._links)
         self._check_schema = check_schema
         self.clocks = Clocks(
-            asks_database=self.backend == POSTGRESQL, clock=clock, server_clock=server_clock
+            asks_database=self.backend == POSTGRESQL,
+            clock=clock,
+            server_clock=server_clock,
+            steady_clock=steady_clock,
         )
         self.writer_count = pool_size if self.backend == POSTGRESQL else 1
         self._one_writer: AbstractContextManager[Any] = nullcontext()
