@@ -39,7 +39,7 @@ class Fate(StrEnum):
 
 
 class Name(NamedTuple):
-    """What tells one mutant from all others."""
+    """What tells one mutant from all others. The module is named from the core on, with dots."""
 
     module: str
     function: str
@@ -52,10 +52,15 @@ class Name(NamedTuple):
 def read_core() -> dict[Name, str]:
     """Returns every mutant of the core with its source."""
     return {
-        Name(path.stem, mutant.function, mutant.mutation): mutant.source
-        for path in sorted(_FOLDERS[CORE].glob("*.py"))
+        Name(_module_of(path), mutant.function, mutant.mutation): mutant.source
+        for path in sorted(_FOLDERS[CORE].rglob("*.py"))
+        if path.stem != "__init__"  # which names what the others have
         for mutant in mutants_of(path.read_text())
     }
+
+
+def _module_of(path: Path) -> str:
+    return ".".join(path.relative_to(_FOLDERS[CORE]).with_suffix("").parts)
 
 
 def read_accepted(text: str) -> dict[Name, str]:
@@ -97,10 +102,10 @@ def reaching_tests(module: str) -> tuple[list[str], list[str]]:
 
     Of these come first those that reach little else.
     """
-    path = _FOLDERS[CORE] / f"{module}.py"
-    tests = [test for test in _FOLDERS["tests"].glob("core/test_*.py") if path in _reached(test)]
-    tests.sort(key=lambda test: (len(_reached(test)), test))
-    own = [test for test in tests if test.stem.startswith(f"test_{module.lstrip('_')}")]
+    path = _FOLDERS[CORE].joinpath(*module.split(".")).with_suffix(".py")
+    every = (_FOLDERS["tests"] / "core").rglob("test_*.py")
+    tests = sorted((t for t in every if path in _reached(t)), key=lambda t: (len(_reached(t)), t))
+    own = [test for test in tests if test.stem.startswith(f"test_{path.stem.lstrip('_')}")]
     return list(map(str, own)), [str(test) for test in tests if test not in own]
 
 
@@ -135,7 +140,7 @@ def table(fates: Mapping[Name, Fate]) -> str:
     counts.update(("all", fate) for fate in fates.values())
     modules = [*sorted({name.module for name in fates}), "all"]
     rows = [("module", *Fate), *((m, *(str(counts[m, fate]) for fate in Fate)) for m in modules)]
-    return "\n".join(f"{row[0]:<16}" + "".join(f"{cell:>10}" for cell in row[1:]) for row in rows)
+    return "\n".join(f"{row[0]:<20}" + "".join(f"{cell:>10}" for cell in row[1:]) for row in rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

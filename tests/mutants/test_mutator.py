@@ -128,6 +128,14 @@ def test_own_tests_run_first_and_the_laws_last() -> None:
     assert "test_inflate.py" not in others
 
 
+def test_modules_in_folders_are_reached() -> None:
+    """The reader of log files is of the core, and has tests of its own."""
+    own, others = reaching_tests("log_files.reader")
+
+    assert [path.rpartition("/core/")[2] for path in own] == ["log_files/test_reader.py"]
+    assert len(others) > 5
+
+
 def test_accepted_survivors_have_reasons() -> None:
     """The kept list can be read, and says of each why no test can see it."""
     accepted = read_accepted(ACCEPTED.read_text())
