@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from amiguard_service import logs
+from amiguard_service.limits import Limits
 from amiguard_service.settings import SETTINGS
 from tests import pages
 from tests.data.delivery import write_demo
@@ -106,3 +108,14 @@ def test_page_names_every_retention_and_its_default() -> None:
     for setting in retentions:
         row = next(r for r in table.splitlines() if f"`--{setting.name.replace('_', '-')}`" in r)
         assert f"{setting.default.days} days" in row
+
+
+def test_page_names_every_limit_with_its_default() -> None:
+    """What bounds a server is documented, with what it is unless set."""
+    section = PAGE.partition("## Limits")[2].partition("\n## ")[0]
+    told = re.findall(r"^\| `--([\w-]+)` \| ([\d,]+) \|", section, re.MULTILINE)
+    limits = {field.name for field in fields(Limits)}
+
+    assert {name.replace("-", "_"): int(value.replace(",", "")) for name, value in told} == {
+        each.name: each.default for each in SETTINGS if each.name in limits
+    }

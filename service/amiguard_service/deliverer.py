@@ -66,6 +66,7 @@ class Deliverer:
         self._senders: dict[str, Sender] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._is_ending = asyncio.Event()
+        self._is_draining = False
         # However many sinks there are, they take one of the store's threads at a time.
         self._one_call = asyncio.Lock()
         self._log = structlog.get_logger()
@@ -81,7 +82,22 @@ class Deliverer:
 
     def drain(self) -> None:
         """Has every task end after the attempts under way."""
+        self._is_draining = True
         self._is_ending.set()
+
+    async def replace(self, sinks: Sequence[Sink]) -> None:
+        """Goes on with other sinks, once the attempts under way are over; not while it drains."""
+        fresh = {sink.sink_id: sink for sink in sinks}
+        if fresh == self.sinks or self._is_draining:
+            return
+        longest = max((sink.timeout for sink in self.sinks.values()), default=timedelta(0))
+        await self._end(longest)
+        if self._is_draining:
+            return
+        self.sinks = fresh
+        self._is_ending.clear()
+        await self.open()
+        self.start()
 
     async def close(self, grace: timedelta = timedelta(0)) -> None:
         """Ends every task, within a time those that have attempts under way.
@@ -89,6 +105,10 @@ class Deliverer:
         An attempt that is broken off is made again by somebody, under the same key.
         """
         self.drain()
+        await self._end(grace)
+
+    async def _end(self, grace: timedelta) -> None:
+        self._is_ending.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace.total_seconds())
         # The store's calls are not broken off: their threads would go on without us.

@@ -103,6 +103,10 @@ def _request_unreadable(_error: Exception) -> Answer:
     )
 
 
+def _request_missing(error: refusals.RequestMissingError) -> Answer:
+    return Answer(StatusCode.DEADLINE_EXCEEDED, reasons.ERROR_REASON_REQUEST_MISSING, str(error))
+
+
 def _bad_request(error: Exception, name: str, description: str) -> Answer:
     violation = error_details_pb2.BadRequest.FieldViolation(field=name, description=description)
     return Answer(
@@ -345,10 +349,12 @@ _TABLE: Final[Mapping[type, Callable[[Any], Answer]]] = MappingProxyType(
         refusals.MostlyMalformedError: _mostly_malformed,
         refusals.OverloadedError: _overloaded,
         refusals.RequestIdReusedError: _request_id_reused,
+        refusals.RequestMissingError: _request_missing,
         refusals.RequestUnreadableError: _request_unreadable,
         refusals.ResourceExistsError: _resource_exists,
         refusals.ResourceNotFoundError: _not_found,
         refusals.RoleMissingError: _role_missing,
+        refusals.StreamAgedError: _draining,
         refusals.StreamProtocolError: _stream_protocol,
         refusals.TokenInvalidError: _token_invalid,
         refusals.WindowOverrunError: _window_overrun,

@@ -12,6 +12,7 @@ from amiguard_service.admission import Admission
 from amiguard_service.convert import finding_id_of, finding_message, read_time
 from amiguard_service.identity import caller
 from amiguard_service.lifecycle import Acknowledgement, Closure, Edit, Move, Reopening
+from amiguard_service.limits import Limits
 from amiguard_service.refusals import FieldInvalidError, ResourceNotFoundError
 from amiguard_service.store_calls import StoreCalls
 from amiguard_service.stored import Disposition, StoredFinding
@@ -44,10 +45,12 @@ class FindingWriter(Protocol):
 class FindingWrites:
     """Serves the calls that change findings."""
 
-    def __init__(self, writer: FindingWriter, store: StoreCalls, *, max_calls: int) -> None:
+    def __init__(self, writer: FindingWriter, store: StoreCalls, *, limits: Limits) -> None:
         self._writer = writer
         self._store = store
-        self._calls = Admission(max_calls, name="changes")
+        self._calls = Admission(
+            limits.max_calls, name="changes", per_caller=limits.max_calls_per_principal
+        )
 
     async def update(self, request: wire.UpdateFindingRequest) -> wire.UpdateFindingResponse:
         """Changes the assignee and the labels of a finding."""

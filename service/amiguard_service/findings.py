@@ -98,9 +98,11 @@ class FindingService(FindingServiceServicer):
     ) -> None:
         self._reader: FindingReader = keeper
         self._tokens = tokens
-        self._calls = Admission(limits.max_calls, name="reads")
+        self._calls = Admission(
+            limits.max_calls, name="reads", per_caller=limits.max_calls_per_principal
+        )
         self._store = StoreCalls(executor, on_store_lost=on_store_lost)
-        self._writes = FindingWrites(keeper, self._store, max_calls=limits.max_calls)
+        self._writes = FindingWrites(keeper, self._store, limits=limits)
         self._coverage = CoverageReads(
             keeper.coverage, self._store, tokens=tokens, admission=self._calls
         )
@@ -109,7 +111,7 @@ class FindingService(FindingServiceServicer):
             self._store,
             tokens=tokens,
             drain=drain,
-            max_streams=limits.max_streams,
+            limits=limits,
             pace=pace or Pace(),
         )
 

@@ -30,8 +30,12 @@ class IngestService(IngestServiceServicer):
         self._committer = committer
         self._limits = limits
         self._drain = drain
-        self._streams = Admission(limits.max_streams, name="streams")
-        self._calls = Admission(limits.max_calls, name="submissions")
+        self._streams = Admission(
+            limits.max_streams, name="streams", per_caller=limits.max_streams_per_principal
+        )
+        self._calls = Admission(
+            limits.max_calls, name="submissions", per_caller=limits.max_calls_per_principal
+        )
 
     async def SubmitEvents(  # type: ignore[override]  # grpc.aio also takes a coroutine that writes
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
@@ -32,7 +33,7 @@ from amiguard_service.settings import SETTINGS, Address, Settings, hide_password
 from amiguard_service.sinks import Sink
 from amiguard_service.store.engines import Database, naming_the_unavailable
 from amiguard_service.store.errors import StoreError, StoreReplacedError
-from amiguard_service.tls import make_listener
+from amiguard_service.tls import Certificates, make_certificates, read_security
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
@@ -147,19 +148,30 @@ def _migrate(effective: Effective) -> None:
 
 def _serve(effective: Effective) -> None:
     check_database(effective)
-    listener = make_listener(effective)
+    security = read_security(effective)
+    certificates = make_certificates(effective, security)
+    listener = Listener(
+        effective.settings.listen,
+        security.authenticator,
+        credentials=None if certificates is None else certificates.credentials,
+    )
     sinks = make_sinks(effective, os.environ)
     allocator.tune()
+    _allow_many_files()
     settings = effective.settings
     engine = Engine.open(settings.database_url, pool_size=settings.database_connections)
     try:
-        asyncio.run(_serve_until_signalled(engine, listener, sinks, effective))
+        asyncio.run(_serve_until_signalled(engine, listener, sinks, effective, certificates))
     finally:
         engine.close()
 
 
 async def _serve_until_signalled(
-    engine: Engine, listener: Listener, sinks: Sequence[Sink], effective: Effective
+    engine: Engine,
+    listener: Listener,
+    sinks: Sequence[Sink],
+    effective: Effective,
+    certificates: Certificates | None,
 ) -> None:
     settings = effective.settings
     stop = _catch_signals()
@@ -167,6 +179,7 @@ async def _serve_until_signalled(
         engine,
         listener,
         capacity=Capacity(
+            limits=settings.limits,
             unpack_worker_count=settings.unpack_workers,
             reader_count=settings.database_connections,
             sweep_limits=SweepLimits(
@@ -193,9 +206,11 @@ async def _serve_until_signalled(
             insecure=settings.insecure,
             version=version("amiguard"),
         )
+        reloading = asyncio.create_task(_reload_when_asked(server, effective, certificates))
         replaced = asyncio.create_task(server.wait_for_replacement())
         ends: tuple[asyncio.Future[Any], ...] = (stop, replaced)
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        reloading.cancel()
         signal_name = stop.result() if stop.done() else None
         log.info(logs.SERVER_DRAINING, signal=signal_name, grace_seconds=settings.grace_seconds)
         _limit_stop(engine, settings.grace_seconds)
@@ -230,6 +245,47 @@ def _catch_signals() -> asyncio.Future[str]:
     for number in asked_to_stop:
         loop.add_signal_handler(number, receive, number)
     return received
+
+
+async def _reload_when_asked(
+    server: Server, effective: Effective, certificates: Certificates | None
+) -> None:
+    """Reads the files of tokens, certificates and sinks again at each SIGHUP.
+
+    Files that cannot be used change nothing. Cancelled at the start of a drain: signals after that
+    are passed over.
+    """
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    log = structlog.get_logger()
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            ended_count = await _reload(server, effective, certificates)
+        except (ConfigError, StoreError) as error:
+            # The trace would tell an operator nothing.
+            log.error(logs.CONFIG_RELOAD_FAILED, reason=str(error))  # noqa: TRY400
+        else:
+            log.info(logs.CONFIG_RELOADED, ended_call_count=ended_count)
+
+
+async def _reload(server: Server, effective: Effective, certificates: Certificates | None) -> int:
+    """Puts what the files say now in force; returns how many calls were ended for it."""
+    security = read_security(effective)
+    sinks = make_sinks(effective, os.environ)
+    if certificates is not None and security.configuration is not None:
+        certificates.replace(security.configuration)
+    ended_count = server.reload(security.authenticator)
+    await server.replace_sinks(sinks)
+    return ended_count
+
+
+def _allow_many_files() -> None:
+    """Takes all the file descriptors that this process may have: each connection needs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _limit_stop(engine: Engine, grace_seconds: int) -> None:

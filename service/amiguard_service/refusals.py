@@ -26,6 +26,13 @@ class RequestUnreadableError(RefusalError):
     """The bytes of the request are no message of its type."""
 
 
+class RequestMissingError(RefusalError):
+    """The call was begun, and its first message did not come in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no request came within {seconds:g} seconds of the call; call again")
+
+
 class ResourceNotFoundError(RefusalError):
     """There is no resource of this name."""
 
@@ -72,6 +79,15 @@ class DrainingError(RefusalError):
 
     def __init__(self) -> None:
         super().__init__("the server is about to stop; reconnect and resend what was not acked")
+
+
+class StreamAgedError(DrainingError):
+    """The stream is as old as a stream may become; the client goes on with another one."""
+
+    def __init__(self) -> None:
+        RefusalError.__init__(
+            self, "the stream is as old as one may become; reconnect and resend what was not acked"
+        )
 
 
 class TokenInvalidError(RefusalError):

@@ -38,6 +38,7 @@ from amiguard_service.sink_service import SinkService
 from amiguard_service.sinks import Sink
 from amiguard_service.store.errors import StoreReplacedError
 from amiguard_service.store_calls import StoreCalls
+from amiguard_service.stream import LEAVE_SECONDS
 from amiguard_service.sweeper import Sweeper
 from amiguard_service.tokens import PageTokens
 from amiguard_service.tuner import Tuner
@@ -47,8 +48,9 @@ from amiguard_service.watch import Pace
 
 T = TypeVar("T")
 
-MAX_CALLS: Final = 512
-"""Calls of all kinds that gRPC lets in at a time; each kind has a lower limit of its own."""
+MAX_CALLS: Final = 16_384
+"""Calls of all kinds that gRPC lets in at a time, which bounds memory alone. Each connection and
+each kind has a lower limit, and a call without good credentials is over at once."""
 _FLUSH_SECONDS: Final = 0.25
 """What the last answers get to leave the machine."""
 _LONG_SECONDS: Final = 24 * 3_600.0
@@ -137,8 +139,13 @@ class Server:
             sinks,
             make_sender=lambda sink: make_sender(sink, clock=engine.now),
         )
+        self._interceptor = OutermostInterceptor(
+            listener.authenticator,
+            self._drain,
+            limits=self._limits,
+        )
         self._grpc: grpc.aio.Server = grpc.aio.server(
-            interceptors=[OutermostInterceptor(listener.authenticator, self._drain)],
+            interceptors=[self._interceptor],
             maximum_concurrent_rpcs=MAX_CALLS,
             options=_options(capacity.limits),
         )
@@ -164,6 +171,14 @@ class Server:
     async def wait_for_replacement(self) -> StoreReplacedError:
         """Returns once the database's file was removed or replaced: the server has to end then."""
         return await self._availability.wait_for_replacement()
+
+    def reload(self, authenticator: Authenticator) -> int:
+        """Goes on with other credentials; returns how many open calls were ended for it."""
+        return self._interceptor.replace_authenticator(authenticator)
+
+    async def replace_sinks(self, sinks: Sequence[Sink]) -> None:
+        """Goes on with other sinks."""
+        await self._deliverer.replace(sinks)
 
     async def stop(self, grace_seconds: float) -> None:
         """Drains: streams are asked to leave, calls are finished. Returns within the grace period.
@@ -266,4 +281,13 @@ def _options(limits: Limits) -> list[tuple[str, Any]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
         ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.max_concurrent_streams", limits.max_streams_per_connection),
+        ("grpc.server_handshake_timeout_ms", round(limits.handshake_seconds * 1_000)),
+        ("grpc.max_connection_idle_ms", round(limits.max_connection_idle_seconds * 1_000)),
+        ("grpc.max_connection_age_ms", round(limits.max_connection_age_seconds * 1_000)),
+        # Streams end by themselves before a connection that is old is cut.
+        (
+            "grpc.max_connection_age_grace_ms",
+            round((limits.max_stream_age_seconds + LEAVE_SECONDS * 2) * 1_000),
+        ),
     ]

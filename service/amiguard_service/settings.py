@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
+from amiguard_service.limits import Limits
 from amiguard_service.retention import Retention
 from amiguard_service.store.connect import IN_MEMORY, is_in_memory, parse_url
 from amiguard_service.store.errors import DatabaseUrlError
@@ -21,6 +22,7 @@ _HIDDEN: Final = "***"
 _DURATION: Final = re.compile(r"([0-9]{1,6})([mhd])", re.ASCII)
 _UNITS: Final = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 _KEEP: Final = Retention()
+_LIMITS: Final = Limits()
 _MIN_RETENTION: Final = timedelta(minutes=10)
 """Whoever looks at what was just set aside, or reconnects a watcher, takes minutes to do so."""
 _MAX_RETENTION: Final = timedelta(days=3_650)
@@ -62,12 +64,35 @@ class Settings:
     grace_seconds: int
     ready_file: Path | None
     unpack_workers: int
+    max_batches_in_flight: int
+    max_message_bytes: int
+    max_inflated_bytes: int
+    max_streams: int
+    max_streams_per_principal: int
+    max_calls: int
+    max_calls_per_principal: int
+    max_streams_per_connection: int
+    max_health_streams: int
+    max_health_streams_per_connection: int
+    health_stream_seconds: int
+    handshake_seconds: int
+    first_message_seconds: int
+    max_stream_idle_seconds: int
+    max_stream_age_seconds: int
+    max_connection_idle_seconds: int
+    max_connection_age_seconds: int
     retention_rejected: timedelta
     retention_changes: timedelta
     retention_findings: timedelta
     retention_coverage: timedelta
     log_level: str
     log_format: str
+
+    @property
+    def limits(self) -> Limits:
+        """What the server holds at most."""
+        names = {each.name for each in fields(Limits)} & {each.name for each in fields(self)}
+        return Limits(**{name: getattr(self, name) for name in names})
 
     @property
     def database_url(self) -> str:
@@ -179,6 +204,11 @@ def _read_choice(*choices: str) -> Callable[[Any], str]:
     return read
 
 
+def _limit(name: str, least: int, most: int, about: str) -> Setting:
+    """Returns the setting of one of `Limits`."""
+    return Setting(name, getattr(_LIMITS, name), _read_number(least, most), about)
+
+
 SETTINGS: Final = (
     Setting(
         "listen",
@@ -248,6 +278,108 @@ SETTINGS: Final = (
         2,
         _read_number(1, 64),
         "processes that inflate and decode log files, at most one for each core",
+    ),
+    _limit(
+        "max_batches_in_flight",
+        1,
+        1_024,
+        "batches of a stream that may wait for their acknowledgement",
+    ),
+    _limit(
+        "max_message_bytes",
+        1_048_576,
+        268_435_456,
+        "bytes of a message that is taken in",
+    ),
+    _limit(
+        "max_inflated_bytes",
+        1_048_576,
+        1_073_741_824,
+        "bytes of a log file once it is inflated",
+    ),
+    _limit(
+        "max_streams",
+        1,
+        4_096,
+        "streams of batches at a time, and as many watches of findings",
+    ),
+    _limit(
+        "max_streams_per_principal",
+        1,
+        4_096,
+        "how many of them one principal may have",
+    ),
+    _limit(
+        "max_calls",
+        1,
+        4_096,
+        "calls of a kind at a time: reads, changes, submissions",
+    ),
+    _limit(
+        "max_calls_per_principal",
+        1,
+        4_096,
+        "how many of them one principal may have",
+    ),
+    _limit(
+        "max_streams_per_connection",
+        1,
+        4_096,
+        "calls and streams at a time over one connection",
+    ),
+    _limit(
+        "max_health_streams",
+        1,
+        4_096,
+        "watches of the health service at a time, which need no credentials",
+    ),
+    _limit(
+        "max_health_streams_per_connection",
+        1,
+        4_096,
+        "how many of them one connection may have",
+    ),
+    _limit(
+        "health_stream_seconds",
+        1,
+        86_400,
+        "how long such a watch lasts before its client has to call again",
+    ),
+    _limit(
+        "handshake_seconds",
+        1,
+        600,
+        "what a new connection gets for its handshake",
+    ),
+    _limit(
+        "first_message_seconds",
+        1,
+        600,
+        "what a call gets to send its first message",
+    ),
+    _limit(
+        "max_stream_idle_seconds",
+        1,
+        86_400,
+        "after how long without a batch a stream is asked to leave",
+    ),
+    _limit(
+        "max_stream_age_seconds",
+        1,
+        86_400,
+        "after how long a stream is asked to leave, and a watch ended",
+    ),
+    _limit(
+        "max_connection_idle_seconds",
+        1,
+        86_400,
+        "after how long without a call a connection is closed",
+    ),
+    _limit(
+        "max_connection_age_seconds",
+        1,
+        86_400,
+        "after how long a connection takes no new calls",
     ),
     Setting(
         "retention_rejected",

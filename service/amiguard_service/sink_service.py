@@ -45,7 +45,9 @@ class SinkService(SinkServiceServicer):
         self._deliverer = deliverer
         self._store = store
         self._tokens = tokens
-        self._calls = Admission(limits.max_calls, name="calls of sinks")
+        self._calls = Admission(
+            limits.max_calls, name="calls of sinks", per_caller=limits.max_calls_per_principal
+        )
         self._tests = Admission(MAX_TESTS, name="tests of sinks")
 
     async def ListSinks(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
+from contextlib import suppress
 from typing import Final, Protocol
 
 from amiguard.v1 import ingest_service_pb2 as wire
@@ -18,12 +19,17 @@ from amiguard_service.refusals import (
     DrainingError,
     FieldInvalidError,
     MostlyMalformedError,
+    RequestMissingError,
+    StreamAgedError,
     StreamProtocolError,
     WindowOverrunError,
 )
 
 MAX_UNDECODED: Final = 4
 """Log files of one stream that are on their way through the workers: as many as two can take."""
+
+LEAVE_SECONDS: Final = 30.0
+"""What a client gets to leave after it was asked to, unless the server stops before."""
 
 _SOURCE = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 
@@ -85,6 +91,9 @@ class EventStream:
         self._acked_count = 0
         self._record_count = 0
         self._rejected_count = 0
+        self._clock = asyncio.get_running_loop().time
+        self._oldest = self._clock() + limits.max_stream_age_seconds
+        self._last_read = self._clock()
 
     async def run(self) -> None:
         """Returns at the end of the stream, or raises what the caller has to be told."""
@@ -106,8 +115,14 @@ class EventStream:
             raise self._fault
 
     async def _read_opening(self) -> str:
+        seconds = self._limits.first_message_seconds
+        end = self._clock() + seconds
         while True:
-            request = await self._peer.read()
+            try:
+                async with asyncio.timeout_at(end):
+                    request = await self._peer.read()
+            except TimeoutError:
+                raise RequestMissingError(seconds) from None
             if not isinstance(request, wire.SubmitEventsRequest):
                 raise StreamProtocolError(got="the end of the stream", expected="open")
             match request.WhichOneof("message"):
@@ -124,6 +139,7 @@ class EventStream:
                 request = await self._peer.read()
                 if not isinstance(request, wire.SubmitEventsRequest):
                     return
+                self._last_read = self._clock()
                 await self._take_in(request)
         except Exception as error:  # noqa: BLE001 - raised by `run`, after what came before is acked
             self._end(error)
@@ -195,14 +211,18 @@ class EventStream:
         self._wake.set()
 
     async def _write_responses(self, reader: asyncio.Task[None]) -> None:
-        has_said_go_away = False
+        cut_at: float | None = None
         while True:
-            if self._drain.is_draining and not has_said_go_away:
-                has_said_go_away = True
-                go_away = wire.GoAway(message="the server is about to stop")
+            why = self._why_to_leave()
+            if why is not None and cut_at is None:
+                cut_at = self._clock() + LEAVE_SECONDS
+                go_away = wire.GoAway(message=why)
                 await self._peer.write(wire.SubmitEventsResponse(go_away=go_away))
-            if self._drain.is_cut and not reader.done() and self._fault is None:
-                self._end(DrainingError())
+            if not reader.done() and self._fault is None:
+                if self._drain.is_cut:
+                    self._end(DrainingError())
+                elif cut_at is not None and self._clock() >= cut_at:
+                    self._end(StreamAgedError())
             if self._acks:
                 # It stays in the queue until it is there, for `_abandon` to find.
                 outcome = await self._acks[0]
@@ -211,7 +231,24 @@ class EventStream:
                 return
             else:
                 self._wake.clear()
-                await self._wake.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(cut_at or min(self._oldest, self._idle_end)):
+                        await self._wake.wait()
+
+    @property
+    def _idle_end(self) -> float:
+        return self._last_read + self._limits.max_stream_idle_seconds
+
+    def _why_to_leave(self) -> str | None:
+        """Returns why the client should go on with another stream, None while this one is good."""
+        if self._drain.is_draining:
+            return "the server is about to stop"
+        now = self._clock()
+        if now >= self._oldest:
+            return "the stream is as old as one may become"
+        if now >= self._idle_end and not self._acks:
+            return "nothing came for a long time"
+        return None
 
     async def _write_ack(self, outcome: Outcome) -> None:
         del self._acks[0]

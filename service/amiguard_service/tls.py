@@ -3,27 +3,65 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
 from amiguard_service.config import Effective, check_security
 from amiguard_service.identity import Authenticator, Everybody, TokenFileError, read_tokens
-from amiguard_service.server import Listener
 
 
-def make_listener(effective: Effective) -> Listener:
-    """Returns where and to whom to listen.
+class Certificates:
+    """The certificate that connections begin with; another one can take its place at any time.
+
+    `credentials` are for a server. Connections that stand keep what they began with.
+    """
+
+    def __init__(self, configuration: grpc.ServerCertificateConfiguration, *, asks: bool) -> None:
+        """Takes what connections begin with; `asks` has each client show a certificate too."""
+        self._next: grpc.ServerCertificateConfiguration | None = None
+        self.credentials = grpc.dynamic_ssl_server_credentials(
+            configuration,
+            self._take_next,  # type: ignore[arg-type]  # None where nothing has changed
+            require_client_authentication=asks,
+        )
+
+    def replace(self, configuration: grpc.ServerCertificateConfiguration) -> None:
+        """Has connections begin with another one from now on."""
+        self._next = configuration
+
+    def _take_next(self) -> grpc.ServerCertificateConfiguration | None:
+        """Returns what has changed since the last connection; gRPC asks before each."""
+        taken, self._next = self._next, None
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Who may come in, as the files said when they were read."""
+
+    authenticator: Authenticator
+    configuration: grpc.ServerCertificateConfiguration | None
+
+
+def read_security(effective: Effective) -> Security:
+    """Reads the files of TLS and tokens.
 
     Raises ConfigError for settings that are not safe and for a file that cannot be used.
     """
     check_security(effective)
-    settings = effective.settings
-    if settings.insecure:
-        return Listener(settings.listen, Everybody())
-    return Listener(
-        settings.listen, _make_authenticator(effective), credentials=_make_credentials(effective)
-    )
+    if effective.settings.insecure:
+        return Security(Everybody(), None)
+    return Security(_make_authenticator(effective), _make_configuration(effective))
+
+
+def make_certificates(effective: Effective, security: Security) -> Certificates | None:
+    """Returns what connections begin with, None on a server without TLS."""
+    if security.configuration is None:
+        return None
+    asks = effective.settings.tls_client_ca is not None
+    return Certificates(security.configuration, asks=asks)
 
 
 def _make_authenticator(effective: Effective) -> Authenticator:
@@ -37,7 +75,7 @@ def _make_authenticator(effective: Effective) -> Authenticator:
         raise effective.error("tokens", expected=f"a token file ({error})") from None
 
 
-def _make_credentials(effective: Effective) -> grpc.ServerCredentials:
+def _make_configuration(effective: Effective) -> grpc.ServerCertificateConfiguration:
     settings = effective.settings
     certificate = _read(effective, "tls_certificate", settings.tls_certificate)
     key = _read(effective, "tls_key", settings.tls_key)
@@ -56,10 +94,8 @@ def _make_credentials(effective: Effective) -> grpc.ServerCredentials:
             context.load_verify_locations(settings.tls_client_ca)
         except ssl.SSLError:
             raise effective.error("tls_client_ca", expected="PEM certificates") from None
-    return grpc.ssl_server_credentials(
-        [(key, certificate)],
-        root_certificates=authorities,
-        require_client_auth=authorities is not None,
+    return grpc.ssl_server_certificate_configuration(
+        [(key, certificate)], root_certificates=authorities
     )
 
 

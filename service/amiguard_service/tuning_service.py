@@ -41,6 +41,7 @@ from amiguard_service.tuning_writes import TuningWrites
 T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
 
+MAX_PREVIEWS_PER_PRINCIPAL: Final = 1
 MAX_PREVIEWS: Final = 2
 """Previews at a time: each reads all that is stored, in one of the few threads that read."""
 
@@ -59,10 +60,14 @@ class TuningService(TuningServiceServicer):
     ) -> None:
         self._engine = engine
         self._tokens = tokens
-        self._calls = Admission(limits.max_calls, name="reads of tuning")
-        self._previews = Admission(MAX_PREVIEWS, name="previews")
+        self._calls = Admission(
+            limits.max_calls, name="reads of tuning", per_caller=limits.max_calls_per_principal
+        )
+        self._previews = Admission(
+            MAX_PREVIEWS, name="previews", per_caller=MAX_PREVIEWS_PER_PRINCIPAL
+        )
         self._store = StoreCalls(executor, on_store_lost=on_store_lost)
-        self._writes = TuningWrites(engine, self._store, max_calls=limits.max_calls)
+        self._writes = TuningWrites(engine, self._store, limits=limits)
 
     async def GetAllowlistEntry(
         self, request: wire.GetAllowlistEntryRequest, context: Context

@@ -21,6 +21,7 @@ from amiguard_service.entry_requests import (
 )
 from amiguard_service.identity import caller
 from amiguard_service.image_requests import read_image_keys, read_images
+from amiguard_service.limits import Limits
 from amiguard_service.request_fields import fields_of, read_etag, read_request_id
 from amiguard_service.rule_requests import RULE, read_rule_patch
 from amiguard_service.store.errors import StoreError
@@ -56,10 +57,12 @@ class _Guarded(Protocol):
 class TuningWrites:
     """Serves the calls that change what is in force."""
 
-    def __init__(self, engine: Engine, store: StoreCalls, *, max_calls: int) -> None:
+    def __init__(self, engine: Engine, store: StoreCalls, *, limits: Limits) -> None:
         self._engine = engine
         self._store = store
-        self._calls = Admission(max_calls, name="changes of tuning")
+        self._calls = Admission(
+            limits.max_calls, name="changes of tuning", per_caller=limits.max_calls_per_principal
+        )
         self._patience = Allowance(PATIENCE.total_seconds(), share=PATIENCE_SHARE)
 
     async def create_entry(

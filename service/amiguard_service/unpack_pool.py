@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections import deque
 from collections.abc import Coroutine, Iterable
@@ -25,6 +26,8 @@ MAX_JOB_SECONDS: Final = 10.0
 twentieth of it. A worker that takes longer is killed."""
 
 _WORKER_COMMAND: Final = (sys.executable, "-P", "-m", "amiguard_service.unpack_worker")
+_PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
+"""The environment of a worker, which reads what others chose: the server's has secrets in it."""
 _PIPE_BYTES: Final = 1024 * 1024
 """Most that Linux lets anybody ask for: a log file goes through at once, not piece by piece."""
 _F_SETPIPE_SZ: Final = 1031
@@ -61,6 +64,7 @@ class _Worker:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_READ_BYTES,
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
         )
         worker = cls(process)
         worker._widen_pipe()

@@ -17,7 +17,8 @@ from amiguard_service.convert import read_time, with_ocsf
 from amiguard_service.drain import Drain
 from amiguard_service.feed import POLL_INTERVAL, Changed, ChangeFeed, ChangeLog
 from amiguard_service.filters import Filter
-from amiguard_service.refusals import DrainingError, FieldInvalidError
+from amiguard_service.limits import Limits
+from amiguard_service.refusals import DrainingError, FieldInvalidError, StreamAgedError
 from amiguard_service.store_calls import StoreCalls
 from amiguard_service.tokens import PageTokenMismatch, PageTokens
 
@@ -63,14 +64,17 @@ class Watch:
         *,
         tokens: PageTokens,
         drain: Drain,
-        max_streams: int,
+        limits: Limits,
         pace: Pace,
     ) -> None:
         self._log = log
         self._store = store
         self._tokens = tokens
         self._drain = drain
-        self._streams = Admission(max_streams, name="watches")
+        self._streams = Admission(
+            limits.max_streams, name="watches", per_caller=limits.max_streams_per_principal
+        )
+        self._max_age = limits.max_stream_age_seconds
         self._feed = ChangeFeed(log, store, poll_interval=pace.poll_interval)
         self._heartbeat_seconds = pace.heartbeat_interval.total_seconds()
 
@@ -103,10 +107,13 @@ class Watch:
     ) -> None:
         clock = asyncio.get_running_loop().time
         next_beat = clock()
+        end = clock() + self._max_age
         while True:
             wake.clear()
             if self._drain.is_draining:
                 raise DrainingError
+            if clock() >= end:
+                raise StreamAgedError
             if clock() >= next_beat:
                 await send(self._response(cursor))
                 next_beat = clock() + self._heartbeat_seconds
@@ -118,7 +125,7 @@ class Watch:
                 cursor = page.cursor
                 continue
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(next_beat):
+                async with asyncio.timeout_at(min(next_beat, end)):
                     await wake.wait()
 
     async def _send_until_present(

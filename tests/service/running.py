@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
+from typing import TypeVar
 
 import grpc
 from google.rpc import error_details_pb2
@@ -20,6 +21,8 @@ from amiguard_service.identity import Authenticator, Everybody
 from amiguard_service.server import Capacity, Listener, Server
 from amiguard_service.settings import Address
 from amiguard_service.sinks import Sink
+
+T = TypeVar("T")
 
 TIMEOUT = 30
 """Seconds after which a test gives up on the server."""
@@ -45,6 +48,14 @@ class Running:
     def tuning(self) -> TuningServiceStub:
         """The calls of the tuning service."""
         return TuningServiceStub(self.channel)
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Returns what work gives that has to be done in the server's loop."""
+
+        async def run() -> T:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(TIMEOUT)
 
     def stop(self, grace_seconds: float) -> Future[None]:
         """Drains and stops the server, once."""

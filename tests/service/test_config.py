@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amiguard_service.config import ConfigError, check_database, check_security, load
+from amiguard_service.limits import Limits
 from amiguard_service.settings import SETTINGS, Address, hide_password
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +33,11 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "grace_seconds": ("3", 3),
     "ready_file": ("ready", Path("ready")),
     "unpack_workers": ("3", 3),
+    **{
+        each.name: (str(each.default + 1), each.default + 1)
+        for each in SETTINGS
+        if each.name in {field.name for field in fields(Limits)}
+    },
     "retention_rejected": ("36h", timedelta(hours=36)),
     "retention_changes": ("9d", timedelta(days=9)),
     "retention_findings": ("9d", timedelta(days=9)),

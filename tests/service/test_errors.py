@@ -157,6 +157,8 @@ ANSWERS = [
     (StoreConflictError(SECRET), StatusCode.ABORTED, "STORE_CONFLICT", {}),
     (StatementTimeoutError(SECRET), StatusCode.RESOURCE_EXHAUSTED, "STATEMENT_TIMEOUT", {}),
     (refusals.DrainingError(), StatusCode.UNAVAILABLE, "DRAINING", {}),
+    (refusals.StreamAgedError(), StatusCode.UNAVAILABLE, "DRAINING", {}),
+    (refusals.RequestMissingError(10), StatusCode.DEADLINE_EXCEEDED, "REQUEST_MISSING", {}),
     (NotImplementedError(SECRET), StatusCode.UNIMPLEMENTED, "NOT_OFFERED", {}),
     (RuntimeError(SECRET), StatusCode.INTERNAL, "INTERNAL", {}),
     (KeyError(SECRET), StatusCode.INTERNAL, "INTERNAL", {}),

@@ -20,6 +20,7 @@ from amiguard_service.drain import Drain
 from amiguard_service.engine import Engine
 from amiguard_service.feed import PAGE_CHANGES, ChangeFeed
 from amiguard_service.filters import FINDING_FIELDS, Filter, MatchAll, parse_filter
+from amiguard_service.limits import Limits
 from amiguard_service.store.changes import RETENTION_MARK, ChangePage, CursorExpiredError
 from amiguard_service.store.errors import StoreUnavailableError
 from amiguard_service.store.findings import log_changes
@@ -260,7 +261,7 @@ def make_watch(log: WatchedEngine, store: StoreCalls) -> Watch:
         store,
         tokens=PageTokens(log.engine.page_token_keys()),
         drain=Drain(),
-        max_streams=8,
+        limits=Limits(max_streams=8),
         pace=Pace(),
     )
 

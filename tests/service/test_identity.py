@@ -29,7 +29,7 @@ from amiguard_service.identity import (
     read_tokens,
 )
 from amiguard_service.refusals import RoleMissingError, TokenInvalidError
-from amiguard_service.tls import make_listener
+from amiguard_service.tls import Certificates, make_certificates, read_security
 from tests.service.certificates import Authority
 from tests.service.running import TIMEOUT, refusal, serving
 from tests.service.talking import SEARCH, records
@@ -229,11 +229,21 @@ def files(tmp_path: Path) -> Files:
 @contextmanager
 def secured(engine: Engine, settings: dict[str, str]) -> Iterator[str]:
     """Serves with TLS and gives the address."""
-    listener = make_listener(load({"listen": "127.0.0.1:0", **settings}, {}))
+    with secured_with(engine, settings) as (target, _):
+        yield target
+
+
+@contextmanager
+def secured_with(engine: Engine, settings: dict[str, str]) -> Iterator[tuple[str, Certificates]]:
+    """Serves with TLS and gives the address, and what connections begin with."""
+    effective = load({"listen": "127.0.0.1:0", **settings}, {})
+    security = read_security(effective)
+    certificates = make_certificates(effective, security)
+    assert certificates is not None
     with serving(
-        engine, authenticator=listener.authenticator, credentials=listener.credentials
+        engine, authenticator=security.authenticator, credentials=certificates.credentials
     ) as running:
-        yield running.target
+        yield running.target, certificates
 
 
 def test_tls_carries_calls_with_a_token(engine: Engine, files: Files) -> None:
@@ -245,6 +255,36 @@ def test_tls_carries_calls_with_a_token(engine: Engine, files: Files) -> None:
         response = CALLS[Role.READ](channel, bearing("two"))
 
     assert list(response.findings) == []
+
+
+def test_another_certificate_takes_the_place_of_one(engine: Engine, files: Files) -> None:
+    """New connections begin with it; those that stand go on, and so does their call."""
+    settings = {k: v for k, v in files.settings.items() if k != "tls_client_ca"}
+    before = grpc.ssl_channel_credentials(files.authority.certificate)
+    other = Authority("others")
+    issued = other.issue("127.0.0.1")
+    options = [("grpc.use_local_subchannel_pool", 1)]
+
+    with (
+        secured_with(engine, settings) as (target, certificates),
+        grpc.secure_channel(target, before) as standing,
+    ):
+        CALLS[Role.READ](standing, bearing("two"))
+        Path(settings["tls_certificate"]).write_bytes(issued.certificate)
+        Path(settings["tls_key"]).write_bytes(issued.key)
+        fresh = read_security(load({"listen": "127.0.0.1:0", **settings}, {})).configuration
+        assert fresh is not None
+        certificates.replace(fresh)
+
+        trust = grpc.ssl_channel_credentials(other.certificate)
+        with grpc.secure_channel(target, trust, options) as channel:
+            CALLS[Role.READ](channel, bearing("two"))
+        CALLS[Role.READ](standing, bearing("two"))
+        with (
+            grpc.secure_channel(target, before, options) as old,
+            pytest.raises(grpc.RpcError, match="UNAVAILABLE"),
+        ):
+            CALLS[Role.READ](old, bearing("two"))
 
 
 def test_plain_text_is_not_served(engine: Engine, files: Files) -> None:
@@ -296,7 +336,7 @@ def test_a_wrong_file_stops_the_start(files: Files, name: str, content: bytes | 
         path.write_bytes(content)
 
     with pytest.raises(ConfigError) as caught:
-        make_listener(load(files.settings, {}))
+        read_security(load(files.settings, {}))
 
     named = {name, "tls_certificate"} if name == "tls_key" else {name}
     assert caught.value.name in named
@@ -308,6 +348,6 @@ def test_a_key_of_another_certificate_stops_the_start(files: Files) -> None:
     Path(files.settings["tls_key"]).write_bytes(files.authority.issue("other").key)
 
     with pytest.raises(ConfigError) as caught:
-        make_listener(load(files.settings, {}))
+        read_security(load(files.settings, {}))
 
     assert "tls_key belongs to" in str(caught.value)

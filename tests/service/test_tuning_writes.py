@@ -13,6 +13,7 @@ from amiguard.v1 import tuning_service_pb2 as wire
 from amiguard_service import tuning_writes as module
 from amiguard_service.engine import Engine
 from amiguard_service.identity import ANONYMOUS, set_caller
+from amiguard_service.limits import Limits
 from amiguard_service.store.errors import StoreUnavailableError
 from amiguard_service.store_calls import StoreCalls
 from amiguard_service.tuned import PassProgress
@@ -37,7 +38,7 @@ def losses() -> list[str]:
 def writes(engine: Engine, executor: Executor, losses: list[str]) -> TuningWrites:
     """The calls that change what is in force, without a server."""
     store = StoreCalls(executor, on_store_lost=lambda _: losses.append("lost"))
-    return TuningWrites(engine, store, max_calls=8)
+    return TuningWrites(engine, store, limits=Limits(max_calls=8))
 
 
 def create(writes: TuningWrites, *numbers: int) -> list[str]:
@@ -82,7 +83,9 @@ def test_changes_in_a_row_do_not_wait_each(
     """Once their patience is used up, changes return at once."""
     monkeypatch.setattr(module, "PATIENCE", timedelta(microseconds=1))
     monkeypatch.setattr(module, "PATIENCE_SHARE", 0)
-    writes = TuningWrites(engine, StoreCalls(executor, on_store_lost=lambda _: None), max_calls=8)
+    writes = TuningWrites(
+        engine, StoreCalls(executor, on_store_lost=lambda _: None), limits=Limits(max_calls=8)
+    )
     finding_ids = [occur(engine, number, name=f"acme-{number}-*") for number in (1, 2)]
 
     create(writes, 1, 2)
