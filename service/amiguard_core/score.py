@@ -47,7 +47,7 @@ class _Steps:
     def add(self, code: str, *, entry: AllowlistEntry | None = None, **names: str | None) -> None:
         row = _ROWS[code]
         score = row.effect.apply(self.steps[-1].score if self.steps else 0)
-        message = row.message.format(**names)
+        message = row.message.format(**names) if names else row.message
         self.steps.append(ScoreStep(code, score, message, entry.name if entry else None))
 
 

@@ -31,12 +31,12 @@ class Effect(Struct, frozen=True):
 
     def apply(self, score: int) -> int:
         """Returns the score after the step, 0 to 100."""
-        changed = {
-            EffectKind.SET: self.amount,
-            EffectKind.ADD: score + self.amount,
-            EffectKind.CAP: min(score, self.amount),
-        }
-        return max(0, min(MAX_SCORE, changed[self.kind]))
+        changed = self.amount
+        if self.kind is EffectKind.ADD:
+            changed += score
+        elif self.kind is EffectKind.CAP:
+            changed = min(score, changed)
+        return max(0, min(MAX_SCORE, changed))
 
     def __str__(self) -> str:
         return self.kind.format(self.amount)
