@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import product
 from typing import Any, Final
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -340,6 +341,7 @@ class TestSection8:
                 same = [way for way in rivals if way.search == shown.search]
                 assert (shown.pin is None) == any(way.pin is None for way in same)
 
+    @pytest.mark.slow
     def test_the_laws_are_tried_on_launches_from_templates(self) -> None:
         """The sets drawn here hold every kind of occurrence that a template can make."""
         reached: set[tuple[bool, bool, bool]] = set()
@@ -459,6 +461,7 @@ class TestEveryFinding:
             assert all(each.key == finding.key for each in finding.occurrences)
 
 
+@pytest.mark.slow
 def test_the_laws_are_tried_on_every_step() -> None:
     """The sets of records drawn here reach each step of the likelihood."""
     reached: set[str] = set()
