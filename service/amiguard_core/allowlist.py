@@ -1,4 +1,4 @@
-"""What may stand in an allowlist, and what is amiss with one that does. RULE.md section 10."""
+"""What may stand in an allowlist, and what is wrong with an entry. docs/rule.md, section 10."""
 
 from __future__ import annotations
 

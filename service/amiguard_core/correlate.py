@@ -1,4 +1,4 @@
-"""Which launches follow a search? RULE.md section 5."""
+"""Which launches follow a search? docs/rule.md, section 5."""
 
 from __future__ import annotations
 

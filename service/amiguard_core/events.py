@@ -20,7 +20,7 @@ RESOLVE_PREFIX = "resolve:ssm:"
 
 
 class LaunchPath(StrEnum):
-    """The API calls that consume an image id (RULE.md sections 2 and 8)."""
+    """The API calls that consume an image id (docs/rule.md, sections 2 and 8)."""
 
     RUN_INSTANCES = "RunInstances"
     CREATE_LAUNCH_TEMPLATE = "CreateLaunchTemplate"

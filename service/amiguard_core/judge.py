@@ -1,4 +1,4 @@
-"""Is a search unsafe? RULE.md section 4, both modes."""
+"""Is a search unsafe? docs/rule.md, section 4, both modes."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ MAX_NAME_LENGTH = 255
 
 
 class Mode(StrEnum):
-    """Which searches count as unsafe: as published, or in truth (RULE.md section 4)."""
+    """Which searches count as unsafe: as published, or in truth (docs/rule.md, section 4)."""
 
     DOCUMENTED = "DOCUMENTED"
     STRICT = "STRICT"
@@ -71,7 +71,7 @@ BUILT_IN_ENTRIES = tuple(
     )
     for alias in OWNER_ALIASES
 )
-"""The aliases that are trusted from the start (RULE.md section 10)."""
+"""The aliases that are trusted from the start (docs/rule.md, section 10)."""
 
 
 class RuleConfig(Struct, frozen=True):

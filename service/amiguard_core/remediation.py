@@ -21,7 +21,7 @@ _ACCOUNT_ID = re.compile(r"[0-9]{12}", re.ASCII)
 
 
 class Remediation(Struct, frozen=True):
-    """How to triage a finding and how to mend the search (RULE.md section 11).
+    """How to triage a finding and how to mend the search (docs/rule.md, section 11).
 
     `fix_snippet` asks what the search asked, with the owner stated, in `fix_language`. Where no
     publisher is known it says `self` and tells the reader to choose. Nothing in the snippet runs

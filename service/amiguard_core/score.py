@@ -1,4 +1,4 @@
-"""How likely, how sure, and what the rule sets aside. RULE.md sections 7 and 9."""
+"""How likely, how sure, and what the rule suppresses. docs/rule.md, sections 7 and 9."""
 
 from __future__ import annotations
 
@@ -14,13 +14,9 @@ from amiguard_core.findings import ScoreStep, Suppression
 from amiguard_core.judge import NAME_FILTER, is_bounded, searched_values
 from amiguard_core.patterns import Pattern, matches
 from amiguard_core.policy import AllowlistEntry, KnownImage, Mode, Policy
+from amiguard_core.score_steps import BROAD_BELOW, MAX_SCORE, SCORE_STEPS
 
-BASE_SCORE = 50
-PUBLIC_SCORE = 85
-TRUSTED_CEILING = 10
-MAX_SCORE = 100
-BROAD_BELOW = 4
-"""Literal characters before the first wildcard that make a pattern narrow enough."""
+_ROWS = {row.code: row for row in SCORE_STEPS}
 
 _CONFIDENCE_BY_GAP = (
     (timedelta(seconds=60), 90),
@@ -48,15 +44,11 @@ class _Steps:
     def __init__(self) -> None:
         self.steps: list[ScoreStep] = []
 
-    def add(
-        self, code: str, score: int, message: str, *, entry: AllowlistEntry | None = None
-    ) -> None:
-        clamped = max(0, min(MAX_SCORE, score))
-        self.steps.append(ScoreStep(code, clamped, message, entry.name if entry else None))
-
-    @property
-    def score(self) -> int:
-        return self.steps[-1].score
+    def add(self, code: str, *, entry: AllowlistEntry | None = None, **names: str | None) -> None:
+        row = _ROWS[code]
+        score = row.effect.apply(self.steps[-1].score if self.steps else 0)
+        message = row.message.format(**names) if names else row.message
+        self.steps.append(ScoreStep(code, score, message, entry.name if entry else None))
 
 
 def score(
@@ -68,9 +60,7 @@ def score(
 ) -> tuple[ScoreStep, ...]:
     """Returns the steps to the likelihood of an unsafe search; the last one holds the score."""
     steps = _Steps()
-    steps.add(
-        "BASE", BASE_SCORE, "A stranger's image can answer the way in which an image is looked up."
-    )
+    steps.add("BASE")
     names = _parse(request.values_of(NAME_FILTER))
     _score_patterns(steps, request, names, policy)
     _score_filters(steps, request, policy)
@@ -91,40 +81,22 @@ def _score_patterns(
         publishers = ", ".join(
             sorted({family.publisher or "rule configuration" for family in families})
         )
-        steps.add(
-            "PUBLIC_NAME_FAMILY",
-            PUBLIC_SCORE,
-            f"A searched pattern can match well-known public image names ({publishers}).",
-        )
+        steps.add("PUBLIC_NAME_FAMILY", publishers=publishers)
     searched = _parse(searched_values(request, mode=policy.rule.mode))
     wild = [pattern for pattern in searched if pattern.has_wildcard]
     if any(pattern.literal_prefix_length < BROAD_BELOW for pattern in wild):
-        steps.add(
-            "BROAD_PATTERN",
-            steps.score + 10,
-            f"A pattern has fewer than {BROAD_BELOW} characters before its first wildcard.",
-        )
+        steps.add("BROAD_PATTERN")
     if searched and not wild:
-        steps.add(
-            "EXACT_NAME",
-            steps.score - 10,
-            "Only exact names are searched; names are unique per owner only.",
-        )
+        steps.add("EXACT_NAME")
 
 
 def _score_filters(steps: _Steps, request: SearchRequest, policy: Policy) -> None:
     if policy.rule.mode is Mode.DOCUMENTED and is_bounded(request):
-        steps.add(
-            "BOUNDED_FILTER",
-            steps.score - 25,
-            "Another filter bounds the answer to images that this account or AWS marked.",
-        )
+        steps.add("BOUNDED_FILTER")
     if request.values_of("is-public") == ("false",):
-        steps.add("PRIVATE_ONLY", steps.score - 15, "Public images are left out.")
+        steps.add("PRIVATE_ONLY")
     if request.values_of("product-code"):
-        steps.add(
-            "PRODUCT_CODE", steps.score - 20, "The image must carry a Marketplace product code."
-        )
+        steps.add("PRODUCT_CODE")
 
 
 def _score_organization(
@@ -137,12 +109,7 @@ def _score_organization(
             return
         covering.append(entry)
     if covering:
-        steps.add(
-            "ORGANIZATION_PATTERN",
-            min(steps.score, TRUSTED_CEILING),
-            "Every searched pattern is covered by a pattern that only the organization uses.",
-            entry=covering[0],
-        )
+        steps.add("ORGANIZATION_PATTERN", entry=covering[0])
 
 
 def _score_images(
@@ -155,12 +122,8 @@ def _score_images(
     owned = [image for image in images.known if image.owner_account_id or image.owner_alias]
     trusts = [_trust(image, policy, account_id) for image in owned]
     if images.image_count and len(owned) == images.image_count and all(t.trusted for t in trusts):
-        steps.add(
-            "TRUSTED_IMAGE",
-            min(steps.score, TRUSTED_CEILING),
-            "Every image launched belongs to a trusted owner.",
-            entry=next((trust.entry for trust in trusts if trust.entry), None),
-        )
+        entry = next((trust.entry for trust in trusts if trust.entry), None)
+        steps.add("TRUSTED_IMAGE", entry=entry)
     strangers = [
         image
         for image, trust in zip(owned, trusts, strict=True)
@@ -168,12 +131,8 @@ def _score_images(
     ]
     if strangers:
         first = min(strangers, key=lambda image: image.image_id)
-        steps.add(
-            "STRANGER_IMAGE",
-            MAX_SCORE,
-            f"{first.image_id} was launched, which belongs to "
-            f"{first.owner_account_id or first.owner_alias} and has a searched name.",
-        )
+        owner = first.owner_account_id or first.owner_alias
+        steps.add("STRANGER_IMAGE", image_id=first.image_id, owner=owner)
 
 
 class _Trust(Struct, frozen=True):

@@ -216,7 +216,7 @@ def _suppression(row: FindingRow, changes: Sequence[Change]) -> str | None:
 
 
 def _move(row: FindingRow, changes: Sequence[Change], *, now: datetime) -> FindingRow:
-    """Returns the finding in the state that its new occurrences put it in (RULE.md section 6)."""
+    """Returns the finding in the state after its new occurrences (docs/rule.md, section 6)."""
     return _moved(row, recurs=any(change.adds_unsuppressed for change in changes), now=now)
 
 

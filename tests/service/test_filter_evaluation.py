@@ -155,6 +155,7 @@ def modeled_expressions(draw: st.DrawFn, simple: st.SearchStrategy[Modeled]) -> 
 modeled_filters = st.recursive(modeled_terms(), modeled_expressions, max_leaves=6)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(modeled=modeled_filters, finding=findings)
 def test_evaluator_agrees_with_model(modeled: Modeled, finding: dict[str, FieldValue]) -> None:

@@ -20,7 +20,7 @@ _BY_PROXY = re.compile(r"cannot be reached through the proxy that (\w+) names")
 _ADVICE = {
     errors.UnreachableError: "Check the address (--server, or the context) and that it runs.",
     errors.UnauthenticatedError: "Give a valid token (AMIGUARD_TOKEN, or the context's source).",
-    errors.PermissionDeniedError: "Ask whoever runs the server for the role.",
+    errors.PermissionDeniedError: "Ask the operator of the server for the role.",
     errors.OverloadedError: "Try again in a while.",
     errors.CursorExpiredError: "To go on, list the findings, then watch anew.",
 }

@@ -149,7 +149,7 @@ def update_entry(
     """Change the reason, the accounts or the end of an entry.
 
     ENTRY is its id, or its name: allowlistEntries/ID. What it vouches for never changes: add
-    another entry for that. Nothing is changed if somebody else changes it meanwhile.
+    another entry for that. Nothing is changed if somebody else changed it first.
     """
     if account_ids and is_everywhere:
         raise click.UsageError("got --in-account and --everywhere, wanted one of them")
@@ -220,7 +220,7 @@ def remove_entry(
     """Vouch for something no longer.
 
     ENTRY is its id, or its name: allowlistEntries/ID. What was scored with it is scored again. Its
-    history stays in the audit. Nothing is removed if somebody else changes it meanwhile.
+    history stays in the audit. Nothing is removed if somebody else changed it first.
     """
     require_consent(is_yes=is_yes, is_dry_run=is_dry_run)
     from amiguard.v1 import tuning_service_pb2 as wire

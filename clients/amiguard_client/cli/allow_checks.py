@@ -54,7 +54,7 @@ _OUTPUT = click.option(
 def lint_entries(
     ctx: click.Context, *, path: Path | None, rule_path: Path | None, output: str
 ) -> None:
-    """Say what is amiss with the entries of the allowlist.
+    """Check the entries of the allowlist for mistakes.
 
     Remarked on are entries that have expired, that a wider one covers, that are too broad to say
     whose names they mean, or that vouch for well-known public names; and, of a server, those that

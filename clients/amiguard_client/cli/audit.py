@@ -70,11 +70,11 @@ def list_changes(
 )
 @click.pass_context
 def verify_changes(ctx: click.Context, *, known_hashes: tuple[str, ...], output: str) -> None:
-    """Work out again the hash of every change, and so find what was changed, removed or moved.
+    """Compute the hash of every change again, to find changes that were edited or removed.
 
-    Exits 1 with the number of the first change that is not as it was sealed. Whoever can write the
-    database could seal all of it anew: keep the hash that this prints somewhere else, and give it
-    as --known-hash to the next run.
+    Exits 1 with the number of the first change that is not as it was sealed. A writer of the
+    database could seal all of it again. So keep the hash that this prints somewhere else, and give
+    it as --known-hash to the next run.
     """
     from amiguard_client.tuning import AuditBrokenError, verify_audit
 

@@ -17,11 +17,11 @@ BROKEN_PIPE: Final = 141
 
 MEANINGS: Final = {
     DONE: "Done.",
-    FAILED: "It failed or was refused, or what was looked at has something to mend.",
+    FAILED: "It failed or was refused, or a check found something to fix.",
     BAD_FILE: "The command line, or a file that it names, is wrong. Nothing was done.",
     UNREACHABLE: "The server cannot be reached or did not answer in time: try again later.",
     UNAUTHENTICATED: "The server does not accept the token, or wants one.",
     SOME_REJECTED: "Done, but for records that were rejected.",
     INTERRUPTED: "Interrupted.",
-    BROKEN_PIPE: "Whoever read the output has gone.",
+    BROKEN_PIPE: "The reader of the output has gone.",
 }

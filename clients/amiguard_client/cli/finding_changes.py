@@ -47,7 +47,7 @@ _OUTPUT = click.option(
 def acknowledge(
     ctx: click.Context, finding: str, *, assignee: str | None, etag: str | None, output: str
 ) -> None:
-    """Take up an open finding.
+    """Acknowledge an open finding.
 
     FINDING is its id, or its name: findings/ID.
     """
@@ -126,7 +126,7 @@ def reopen(
 @click.command("assign")
 @FINDING
 @click.argument("assignee", required=False)
-@click.option("--nobody", "is_nobody", is_flag=True, help="Take it from whoever has it.")
+@click.option("--nobody", "is_nobody", is_flag=True, help="Remove the assignee.")
 @_ETAG
 @_OUTPUT
 @click.pass_context

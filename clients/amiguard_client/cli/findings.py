@@ -56,8 +56,8 @@ def command() -> None:
     "--watch",
     "is_watching",
     is_flag=True,
-    help="Go on showing what changes, until interrupted: a terminal's table is drawn anew, to all "
-    "else the changed findings are added.",
+    help="Keep showing changes until interrupted. On a terminal the table is redrawn; elsewhere "
+    "changed findings are appended.",
 )
 @FINDING_OUTPUT
 @click.pass_context

@@ -56,7 +56,7 @@ def command(
     PATH is a log file, a folder of them, or - for standard input, as with submit. Of a folder
     the same files are read, and the same are left out and counted. What is found
     is what a server would find with the same settings and an empty allowlist. Findings that the
-    rule sets aside are listed too, with the state SUPPRESSED.
+    rule suppresses are listed too, with the state SUPPRESSED.
     """
     policy = policy_of(
         mode=mode, correlate_by=correlate_by, window=window, launch_paths=launch_paths

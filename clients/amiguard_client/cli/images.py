@@ -31,8 +31,8 @@ _REGION = click.option(
 def command() -> None:
     """See and change what is known of images.
 
-    Of a known image it is known whose it is and what its name is. The findings that launched it are
-    scored anew.
+    A known image has an owner or a name that you registered. A change re-scores the findings that
+    launched it.
     """
 
 

@@ -98,8 +98,8 @@ def set_rule(
 ) -> None:
     """Change settings of the rule: what is not named stays as it is.
 
-    What the change would do to findings is shown first. Nothing is changed if somebody else puts
-    another revision in force meanwhile.
+    The effect on findings is shown first. Nothing is changed if somebody else changed the rule in
+    between.
     """
     if public_patterns and is_bare:
         raise click.UsageError("got --public-pattern and --no-public-patterns, wanted one of them")
@@ -153,8 +153,8 @@ def roll_back(
 ) -> None:
     """Put the settings of an older REVISION in force again, as a new one.
 
-    What the change would do to findings is shown first. Nothing is changed if somebody else puts
-    another revision in force meanwhile.
+    The effect on findings is shown first. Nothing is changed if somebody else changed the rule in
+    between.
     """
     require_consent(is_yes=is_yes, is_dry_run=is_dry_run)
     with tuning_calls(ctx) as tuning, naming_losses():

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from amiguard_core.findings import HIGH_FROM, MEDIUM_FROM, Likelihood
-from amiguard_core.score import MAX_SCORE
+from amiguard_core.score_steps import MAX_SCORE
 from amiguard_service.filters import (
     UNSPECIFIED,
     And,

@@ -57,6 +57,7 @@ def lines_of(texts: Iterable[bytes], ending: bytes = b"\n") -> bytes:
     return b"".join(text + ending for text in texts)
 
 
+@pytest.mark.slow
 @given(records=st.lists(OBJECTS, max_size=6), space=SPACES, ascii_only=st.booleans())
 def test_array_is_taken_apart_at_its_elements(
     records: list[dict[str, Any]], *, space: bytes, ascii_only: bool
@@ -359,6 +360,7 @@ HELD_BYTES = 16 * 1024 * 1024
 LARGE = 32 * 1024 * 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
