@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from amiguard.v1 import ingest_service_pb2 as wire
 from amiguard_client._backoff import Backoff
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from amiguard_client.channel import Connection
 
 __all__ = ["BatchResult", "RetryPolicy", "SubmitSummary", "Submitter", "Timing"]
+
+_BRIEF_SECONDS: Final = 1.0
+"""A server that asks to reconnect sooner is one that will ask again."""
 
 
 class _Talk:
@@ -123,6 +126,7 @@ class Submitter:
         """Goes on over a new stream until everything is acknowledged or the stream ends."""
         stream = Stream(self._connection, source=self._source, events=self._events)
         talk = _Talk(stream, self._unacked)
+        began = self._now()
         try:
             failure = self._listen(talk, inputs)
         finally:
@@ -130,7 +134,8 @@ class Submitter:
         if self._is_done:
             return
         self._tally.reconnect_count += 1
-        if failure is None and not talk.acked:
+        # A stream that nothing went over for long is ended too; then another one is no failure.
+        if failure is None and not talk.acked and self._now() - began < _BRIEF_SECONDS:
             failure = self._lost("it asked to reconnect before it acknowledged anything")
         if failure is not None:
             self._backoff.wait(failure)

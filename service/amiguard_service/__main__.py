@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def start() -> int:
     """Runs the command line, or says in one line what has to be installed for it."""
+    # gRPC writes lines of its own among those of the log, about peers that do as they like.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from amiguard_service.main import main  # noqa: PLC0415 - the base install has no server
     except ModuleNotFoundError as error:

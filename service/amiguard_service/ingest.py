@@ -44,14 +44,15 @@ class IngestService(IngestServiceServicer):
     ) -> None:
         """Serves one stream of batches."""
         del request_iterator  # the stream reads from the context, where it can also write
+        stream = EventStream(
+            context,
+            unpacker=self._unpacker,
+            committer=self._committer,
+            limits=self._limits,
+            drain=self._drain,
+        )
+        await stream.open()
         with self._streams.admit():
-            stream = EventStream(
-                context,
-                unpacker=self._unpacker,
-                committer=self._committer,
-                limits=self._limits,
-                drain=self._drain,
-            )
             await stream.run()
 
     async def SubmitBatch(

@@ -13,7 +13,7 @@ import asyncio
 import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -253,6 +253,12 @@ class OutermostInterceptor(grpc.aio.ServerInterceptor):
                 running.task.uncancel()
             code = grpc.StatusCode.UNAUTHENTICATED
             await self._abort(call, context, TokenInvalidError(got="a token that was revoked"))
+        except grpc.aio.InternalError as error:
+            # What was being sent when the peer left is no fault of anybody's.
+            code = grpc.StatusCode.CANCELLED
+            with suppress(grpc.aio.InternalError):
+                await context.abort(code, "the peer has left")
+            raise asyncio.CancelledError from error
         except grpc.aio.AbortError:
             # Only a library's handler aborts by itself, and grpc.aio does not tell with which code.
             code = grpc.StatusCode.UNKNOWN

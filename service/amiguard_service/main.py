@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
@@ -16,7 +15,7 @@ from typing import Any, Final
 import structlog
 
 from amiguard_migrations import SchemaError, current, head, upgrade
-from amiguard_service import allocator, logs
+from amiguard_service import allocator, descriptors, logs
 from amiguard_service.config import (
     CONFIG_VARIABLE,
     PREFIX,
@@ -157,7 +156,7 @@ def _serve(effective: Effective) -> None:
     )
     sinks = make_sinks(effective, os.environ)
     allocator.tune()
-    _allow_many_files()
+    descriptors.raise_limit()
     settings = effective.settings
     engine = Engine.open(settings.database_url, pool_size=settings.database_connections)
     try:
@@ -175,6 +174,8 @@ async def _serve_until_signalled(
 ) -> None:
     settings = effective.settings
     stop = _catch_signals()
+    asked_to_reload = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked_to_reload.set)
     server = Server(
         engine,
         listener,
@@ -206,7 +207,9 @@ async def _serve_until_signalled(
             insecure=settings.insecure,
             version=version("amiguard"),
         )
-        reloading = asyncio.create_task(_reload_when_asked(server, effective, certificates))
+        reloading = asyncio.create_task(
+            _reload_when_asked(asked_to_reload, server, effective, certificates)
+        )
         replaced = asyncio.create_task(server.wait_for_replacement())
         ends: tuple[asyncio.Future[Any], ...] = (stop, replaced)
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -248,15 +251,13 @@ def _catch_signals() -> asyncio.Future[str]:
 
 
 async def _reload_when_asked(
-    server: Server, effective: Effective, certificates: Certificates | None
+    asked: asyncio.Event, server: Server, effective: Effective, certificates: Certificates | None
 ) -> None:
     """Reads the files of tokens, certificates and sinks again at each SIGHUP.
 
     Files that cannot be used change nothing. Cancelled at the start of a drain: signals after that
     are passed over.
     """
-    asked = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     log = structlog.get_logger()
     while True:
         await asked.wait()
@@ -266,6 +267,8 @@ async def _reload_when_asked(
         except (ConfigError, StoreError) as error:
             # The trace would tell an operator nothing.
             log.error(logs.CONFIG_RELOAD_FAILED, reason=str(error))  # noqa: TRY400
+        except Exception as error:
+            log.error(logs.TASK_FAILED, task="reload", exc_info=error)  # noqa: TRY400
         else:
             log.info(logs.CONFIG_RELOADED, ended_call_count=ended_count)
 
@@ -279,13 +282,6 @@ async def _reload(server: Server, effective: Effective, certificates: Certificat
     ended_count = server.reload(security.authenticator)
     await server.replace_sinks(sinks)
     return ended_count
-
-
-def _allow_many_files() -> None:
-    """Takes all the file descriptors that this process may have: each connection needs one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _limit_stop(engine: Engine, grace_seconds: int) -> None:

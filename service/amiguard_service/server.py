@@ -19,7 +19,7 @@ from amiguard.v1.finding_service_pb2_grpc import add_FindingServiceServicer_to_s
 from amiguard.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
 from amiguard.v1.sink_service_pb2_grpc import add_SinkServiceServicer_to_server
 from amiguard.v1.tuning_service_pb2_grpc import add_TuningServiceServicer_to_server
-from amiguard_service import logs
+from amiguard_service import descriptors, logs
 from amiguard_service.availability import ANSWER_DEADLINE, PROBE_INTERVAL, Availability
 from amiguard_service.committer import Committer
 from amiguard_service.deliverer import Deliverer
@@ -31,6 +31,7 @@ from amiguard_service.ingest import IngestService
 from amiguard_service.interceptors import OutermostInterceptor
 from amiguard_service.limits import Limits
 from amiguard_service.payloads import Unpacker
+from amiguard_service.refusal_log import RefusalLog
 from amiguard_service.retention import SweepLimits
 from amiguard_service.senders import make_sender
 from amiguard_service.settings import Address
@@ -104,6 +105,8 @@ class Server:
         self._limits = capacity.limits
         self._pace = capacity.pace
         self._drain = Drain()
+        self._refused = RefusalLog()
+        self._watcher: asyncio.Task[None] | None = None
         self._executor = ThreadPoolExecutor(
             engine.writer_count + capacity.reader_count, thread_name_prefix="store"
         )
@@ -143,6 +146,7 @@ class Server:
             listener.authenticator,
             self._drain,
             limits=self._limits,
+            refused=self._refused,
         )
         self._grpc: grpc.aio.Server = grpc.aio.server(
             interceptors=[self._interceptor],
@@ -163,6 +167,7 @@ class Server:
         await self._deliverer.open()
         await self._grpc.start()
         self._availability.start()
+        self._watcher = asyncio.create_task(descriptors.watch(self._refused))
         self._sweeper.start()
         self._tuner.start()
         self._deliverer.start()
@@ -188,6 +193,8 @@ class Server:
         loop = asyncio.get_running_loop()
         end = loop.time() + grace_seconds
         self._availability.drain()
+        if self._watcher is not None:
+            self._watcher.cancel()
         self._deliverer.drain()
         # Neither cancelled nor given a time of its own: grpc.aio would lose its end, or crash when
         # its time is up at that very moment.

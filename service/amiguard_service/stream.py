@@ -60,7 +60,7 @@ def read_source(source: str, *, field: str) -> str:
 
 
 class EventStream:
-    """Serves one stream: `run` it once.
+    """Serves one stream: `open` it, then `run` it once.
 
     Two tasks share the work: a reader, which takes batches in as fast as they can be decoded and
     have a place in the queue of commits, and `run` itself, which alone writes. Batches that were
@@ -95,9 +95,15 @@ class EventStream:
         self._oldest = self._clock() + limits.max_stream_age_seconds
         self._last_read = self._clock()
 
+    async def open(self) -> None:
+        """Returns once the stream has said what it is, or raises what the caller has to be told.
+
+        Until then it should take nobody's place: it may never say anything.
+        """
+        self._source = await self._read_opening()
+
     async def run(self) -> None:
         """Returns at the end of the stream, or raises what the caller has to be told."""
-        self._source = await self._read_opening()
         await self._peer.write(wire.SubmitEventsResponse(opened=self._limits.to_message()))
         self._reader = asyncio.create_task(self._read_batches())
         self._reader.add_done_callback(lambda _: self._wake.set())

@@ -35,6 +35,7 @@ from amiguard_service.diagnosis import (
     spell,
 )
 from amiguard_service.sinks import SinkProgress
+from amiguard_service.store.clocks import Jump
 from tests.store.values import ACCOUNT, NOON
 
 RULE = RuleConfig()
@@ -361,7 +362,7 @@ def test_every_diagnosis_is_for_people() -> None:
 def jumped(start: datetime, end: datetime) -> ClockReading:
     """Makes what is read an hour after the time jumped."""
     now = end + timedelta(hours=1)
-    return ClockReading(time=now, server_time=now, difference=timedelta(0), jump=(start, end))
+    return ClockReading(time=now, server_time=now, difference=timedelta(0), jump=Jump(start, end))
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,28 @@ def test_stream_that_is_not_opened_ends(engine: Engine) -> None:
     assert refusal(caught.value).reason == "REQUEST_MISSING"
 
 
+def test_streams_that_are_not_opened_keep_nobody_out(
+    engine: Engine, channels: list[grpc.Channel]
+) -> None:
+    """Also where nobody has credentials: a stream takes a place once it has said what it is."""
+    end = threading.Event()
+
+    def nothing() -> Iterator[wire.SubmitEventsRequest]:
+        end.wait(TIMEOUT)
+        yield from ()
+
+    with serving(engine, capacity=Capacity(limits=Limits(max_streams=2))) as running:
+        silent = IngestServiceStub(connect(running, channels))
+        held = [silent.SubmitEvents(nothing()) for _ in range(6)]
+        opening = [wire.SubmitEventsRequest(open=wire.OpenStream(source="src"))]
+        answers = list(IngestServiceStub(connect(running, channels)).SubmitEvents(iter(opening)))
+        for stream in held:
+            stream.cancel()
+        end.set()
+
+    assert [answer.WhichOneof("message") for answer in answers] == ["opened"]
+
+
 class TestPrincipals:
     """One principal leaves room for the others."""
 

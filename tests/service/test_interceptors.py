@@ -60,6 +60,7 @@ class Handlers(grpc.GenericRpcHandler):
             "plain": grpc.unary_unary_rpc_method_handler,
             "abort": grpc.unary_unary_rpc_method_handler,
             "wait": grpc.unary_unary_rpc_method_handler,
+            "gone": grpc.unary_unary_rpc_method_handler,
         }.get(name)
         if make is None:
             return None
@@ -101,6 +102,11 @@ class Handlers(grpc.GenericRpcHandler):
         del request
         await context.abort(grpc.StatusCode.DATA_LOSS, "as it says")
         raise AssertionError
+
+    async def gone(self, request: StringValue, context: Any) -> StringValue:
+        """Fails as a write fails whose peer has left."""
+        del request, context
+        raise grpc.aio.InternalError("Failed execute_batch")
 
     async def wait(self, request: StringValue, context: Any) -> StringValue:
         del request, context
@@ -251,6 +257,15 @@ def test_a_cancelled_call_reaches_its_handler(log: Lines) -> None:
 
     (line,) = [line for line in log if line["event"] == "rpc.done"]
     assert line["code"] == "CANCELLED"
+
+
+def test_a_peer_that_leaves_is_no_defect(log: Lines) -> None:
+    """What was being sent to it fails, and nobody has to be told."""
+    failed("gone", b"")
+
+    (line,) = [line for line in log if line["event"] == "rpc.done"]
+    assert line["code"] == "CANCELLED"
+    assert [line for line in log if line["event"] == "rpc.failed"] == []
 
 
 def test_a_method_that_does_not_exist_is_unimplemented() -> None:

@@ -64,6 +64,15 @@ class Process:
         _, log = self.process.communicate(timeout=TIMEOUT)
         return self.process.returncode, [json.loads(line) for line in log.splitlines()]
 
+    def await_event(self, *names: str) -> dict[str, object]:
+        """Returns the next line of the log with one of these events."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            told: dict[str, object] = json.loads(line)
+            if told["event"] in names:
+                return told
+        raise AssertionError(f"the log ended without {names}")
+
     def wait(self) -> int:
         """Returns the exit code of a server that was asked to stop."""
         return self.process.wait(TIMEOUT)
@@ -97,6 +106,37 @@ def served(directory: Path, *arguments: str) -> Iterator[Process]:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_sighup_reads_the_files_again(tmp_path: Path) -> None:
+    """Those that cannot be used change nothing; a server that drains passes the signal over."""
+    events = "config.reloaded", "config.reload_failed"
+    sinks = tmp_path / "sinks.toml"
+    good = """[[sinks]]
+name = "siem"
+kind = "webhook"
+url = "https://127.0.0.1:9/"
+secret_file = "siem.secret"
+private_network = true
+"""
+    (tmp_path / "siem.secret").write_text(f"whsec_{'A' * 43}=", encoding="utf-8")
+    (tmp_path / "siem.secret").chmod(0o600)
+    sinks.write_text(good, encoding="utf-8")
+    with (
+        served(tmp_path, f"--sinks={sinks}") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        told = []
+        for text in (good.replace('siem"', 'other"', 1), "nonsense", good):
+            sinks.write_text(text, encoding="utf-8")
+            server.process.send_signal(signal.SIGHUP)
+            told.append(server.await_event(*events)["event"])
+            assert finding_count(channel) == 0
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGHUP)
+        code = server.wait()
+
+    assert (code, told) == (0, [events[0], events[1], events[0]])
 
 
 def finding_count(channel: grpc.Channel) -> int:

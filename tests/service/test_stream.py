@@ -268,6 +268,8 @@ def test_streams_past_the_limit_are_refused(small: Running) -> None:
         # Only then: of two that begin together either may be the first.
         first.open()
         with Talk(small.channel) as second:
+            opening = ingest_service_pb2.OpenStream(source="tests")
+            second.send(ingest_service_pb2.SubmitEventsRequest(open=opening))
             second.finish()
             _, refused = second.end()
 

@@ -95,9 +95,14 @@ def run(
         calls.begin_call(Call(method="SubmitEvents", peer="test"))
         unpacker = Unpacker(UnpackPool(1), LIMITS, launch_paths=lambda: ())
         stream = EventStream(peer, unpacker=unpacker, committer=shelf, limits=LIMITS, drain=drain)
+
+        async def serve_stream() -> None:
+            await stream.open()
+            await stream.run()
+
         async with asyncio.timeout(30):
             _, ended = await asyncio.gather(
-                act(peer, shelf, drain), stream.run(), return_exceptions=True
+                act(peer, shelf, drain), serve_stream(), return_exceptions=True
             )
         assert ended is None or isinstance(ended, Exception)
         return peer, ended

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from amiguard_service import sweeper
 from amiguard_service.clock_guard import ClockReading
 from amiguard_service.retention import EVERYTHING, Kind, SweepLimits, SweepReport
+from amiguard_service.store.clocks import Jump
 from amiguard_service.store.errors import StatementTimeoutError, StoreUnavailableError
 from amiguard_service.sweeper import (
     FLUSH_INTERVAL,
@@ -175,7 +176,7 @@ def skewed(off: timedelta) -> ClockReading:
 def test_nothing_is_deleted_while_the_clocks_are_wrong(executor: Executor) -> None:
     """The log says so once, again when it changes, and when they are right again."""
     hour, day = timedelta(hours=1), timedelta(days=1)
-    jumped = ClockReading(NOON, NOON, timedelta(0), jump=(NOON - 7 * day, NOON - hour))
+    jumped = ClockReading(NOON, NOON, timedelta(0), jump=Jump(NOON - 7 * day, NOON - hour))
     wrong = [skewed(hour), skewed(hour + timedelta(seconds=9)), skewed(-hour), jumped, jumped]
     house = House([SweepReport()], readings=[*wrong, RIGHT])
 
