@@ -12,6 +12,7 @@ import msgspec
 from amiguard_core.events import Launch, Origin, Search
 from amiguard_core.judge import judge
 from amiguard_core.policy import Policy
+from amiguard_core.score import is_prevalidation
 
 RecordT = TypeVar("RecordT", Search, Launch)
 
@@ -62,7 +63,9 @@ def pair(
 ) -> Iterator[tuple[Search, Launch]]:
     """Yields, for each launch and each fingerprint, the latest unsafe search it follows.
 
-    Ties in time go to the greatest event id. Takes each record once: see `unique`. Copies of one
+    Where that is Packer's check of a name (`is_prevalidation`), the latest that is none is yielded
+    too: only where there is none can the occurrence be suppressed. Ties in time go to the greatest
+    event id. Takes each record once: see `unique`. Copies of one
     launch are yielded each. The time is that of sorting, and of what is yielded.
     """
     lines: defaultdict[Hashable, list[Search | Launch]] = defaultdict(list)
@@ -113,20 +116,23 @@ def _line(origin: Origin, policy: Policy) -> Hashable:
 
 
 def _pair_line(line: list[Search | Launch], window: timedelta) -> Iterator[tuple[Search, Launch]]:
-    latest: OrderedDict[str, Search] = OrderedDict()
+    latest: OrderedDict[tuple[str, bool], Search] = OrderedDict()
     for record in sorted(line, key=_in_time):
         time = record.origin.event_time
         if isinstance(record, Search):
-            known = latest.pop(record.fingerprint, record)
-            latest[record.fingerprint] = later(known, record)
+            key = record.fingerprint, is_prevalidation(record)
+            known = latest.pop(key, record)
+            latest[key] = later(known, record)
             continue
         while latest:
-            oldest = next(iter(latest.values()))
+            key, oldest = next(iter(latest.items()))
             if time - oldest.origin.event_time <= window:
                 break
-            del latest[oldest.fingerprint]
-        for search in latest.values():
-            yield search, record
+            del latest[key]
+        for (fingerprint, suppresses), search in latest.items():
+            other = latest.get((fingerprint, False)) if suppresses else None
+            if other is None or later(other, search) is search:
+                yield search, record
 
 
 def _in_time(record: Search | Launch) -> tuple[object, ...]:

@@ -61,12 +61,24 @@ class FindingKey(Struct, frozen=True, order=True):
         return f"{self.account_id}-{sha256(text.encode()).hexdigest()[:24]}"
 
 
+class Evidence(Struct, frozen=True):
+    """One copy of a launch, and a search that it follows, by way of a pin or not."""
+
+    search: Search
+    launch: Launch
+    pin: Launch | None = None
+
+
 class Occurrence(Struct, frozen=True):
     """One launch that followed an unsafe search: the latest such search within the window.
 
     `pin` is set where the launch was made from a launch template: the call by which whoever
     searched pinned an image into it. That call then is what followed the search, and its actor the
     finding's; the launch may come any time later, and from anybody.
+
+    Of one launch there may be several copies that say different things. Each is evidence, and none
+    takes anything away: `launch` is one of them, with the images and instances of all. `evidence`
+    is empty where there is no more of it than what `search`, `launch` and `pin` say.
     """
 
     key: FindingKey
@@ -75,6 +87,22 @@ class Occurrence(Struct, frozen=True):
     confidence: int
     suppression: Suppression | None = None
     pin: Launch | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def all_evidence(self) -> tuple[Evidence, ...]:
+        """Everything that the occurrence rests on."""
+        return self.evidence or (Evidence(self.search, self.launch, self.pin),)
+
+    @property
+    def copy_count(self) -> int:
+        """How many copies of the launch say different things; 1 unless some do."""
+        return len({each.launch for each in self.evidence}) or 1
+
+    @property
+    def first_launch_time(self) -> datetime:
+        """The earliest time that a copy of the launch gives."""
+        return min(each.launch.origin.event_time for each in self.all_evidence)
 
     @property
     def gap(self) -> timedelta:
@@ -85,7 +113,11 @@ class Occurrence(Struct, frozen=True):
     @property
     def recency(self) -> tuple[datetime, str]:
         """Orders the occurrences of one finding: the greatest is the latest."""
-        return self.launch.origin.event_time, self.launch.origin.event_id
+        origin = self.launch.origin
+        if not self.evidence:
+            return origin.event_time, origin.event_id
+        times = (each.launch.origin.event_time for each in self.evidence)
+        return max(times), origin.event_id
 
 
 class Finding(Struct, frozen=True):

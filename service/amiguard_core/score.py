@@ -190,14 +190,29 @@ def _starts_others(launch: Launch, pin: Launch) -> bool:
     return bool(pinned and launch.image_ids) and pinned.isdisjoint(launch.image_ids)
 
 
-def suppression(search: Search) -> Suppression | None:
-    """Returns why the rule sets an occurrence of this search aside; None when it does not.
+def is_prevalidation(search: Search) -> bool:
+    """Says whether a search looks like Packer's check that the name of its new image is free.
 
-    Packer before amazon plugin 1.2.4 looks its new image's own name up to see that it is free.
-    The user agent is the caller's to choose, so it never suffices alone.
+    Packer before amazon plugin 1.2.4 searches that name without an owner. The user agent is the
+    caller's to choose, so it never suffices alone.
     """
+    if "packer" not in search.origin.user_agent.lower():
+        return False
     names = _parse(search.request.values_of(NAME_FILTER))
-    exact = bool(names) and not any(name.has_wildcard for name in names)
-    if exact and "packer" in search.origin.user_agent.lower():
-        return Suppression.PACKER_PREVALIDATION
-    return None
+    return bool(names) and not any(name.has_wildcard for name in names)
+
+
+def suppression(searches: Iterable[Search], known: Iterable[KnownImage]) -> Suppression | None:
+    """Returns why the rule suppresses an occurrence; None when it does not (section 9).
+
+    `searches` are all that the launch follows, `known` the known images that it used. Packer's
+    check looks up the name of the image to be made. An image that bears it was made by others.
+    """
+    names: list[Pattern] = []
+    for search in searches:
+        if not is_prevalidation(search):
+            return None
+        names = _parse(search.request.values_of(NAME_FILTER))
+    if any(image.image_name is not None and _is_searched(image, names) for image in known):
+        return None
+    return Suppression.PACKER_PREVALIDATION

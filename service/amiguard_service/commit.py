@@ -13,7 +13,7 @@ from amiguard_core.correlate import can_pair, pair, unique
 from amiguard_core.events import Launch, Search
 from amiguard_core.findings import Occurrence
 from amiguard_core.judge import is_candidate
-from amiguard_core.pipeline import join, launched_images, occur
+from amiguard_core.pipeline import join, launched_images, occur, used_images
 from amiguard_core.policy import Policy
 from amiguard_core.score import LaunchedImages
 from amiguard_service.intake import Arrival, Intake, Outcome
@@ -175,18 +175,20 @@ def _changes(connection: Connection, pairs: Sequence[Pair]) -> list[Change]:
     """Returns what pairs make new, against the occurrences stored."""
     if not pairs:
         return []
-    images = image_store.fetch_images(
-        connection,
-        ((launch.origin.region, image) for _, launch, _ in pairs for image in launch.image_ids),
-    )
     joined: dict[OccurrenceKey, Occurrence] = {}
     for search, launch, pin in pairs:
-        occurrence = occur(search, launch, pin=pin, images=images)
+        occurrence = occur(search, launch, pin=pin)
         key = key_of(occurrence)
         known = joined.get(key)
         joined[key] = join(known, occurrence) if known else occurrence
     stored = occurrence_store.fetch_occurrences(connection, joined)
-    changes = (change_of(occurrence, stored.get(key)) for key, occurrence in joined.items())
+    images = image_store.fetch_images(
+        connection,
+        (used for o in (*joined.values(), *stored.values()) for used in used_images(o)),
+    )
+    changes = (
+        change_of(occurrence, stored.get(key), images=images) for key, occurrence in joined.items()
+    )
     return [change for change in changes if change is not None]
 
 
@@ -215,7 +217,6 @@ def write_changes(
             for image_id in launched_images(change.occurrence for change in of_finding)
         ),
     )
-    _drop_stale_images(connection, by_finding)
     keys = {i: of_it[0].occurrence.key for i, of_it in by_finding.items()}
     launched = image_store.fetch_launched(connection, keys)
     opened = [
@@ -232,22 +233,6 @@ def write_changes(
     insert_entries(connection, (move for move in moves if move is not None))
     count_matches(connection, _matches((*opened, *grown)), now=now)
     finding_store.log_changes(connection, by_finding, now=now)
-
-
-def _drop_stale_images(connection: Connection, by_finding: Mapping[str, Sequence[Change]]) -> None:
-    """Works the images of findings out anew in which a fuller copy of a launch names others."""
-    stale = {
-        finding_id: changes[0].occurrence.key
-        for finding_id, changes in by_finding.items()
-        if any(change.names_other_images for change in changes)
-    }
-    of_finding: defaultdict[str, list[Occurrence]] = defaultdict(list)
-    keys = [(key.account_id, finding_id) for finding_id, key in stale.items()]
-    for key, occurrence in occurrence_store.fetch_of_findings(connection, keys).items():
-        of_finding[key.finding_id].append(occurrence)
-    finding_store.replace_images(
-        connection, {i: launched_images(occurrences) for i, occurrences in of_finding.items()}
-    )
 
 
 def _grow(

@@ -13,7 +13,7 @@ from amiguard_core.clients import client_of
 from amiguard_core.events import SearchRequest
 from amiguard_core.findings import Finding, FindingKey, Occurrence, ScoreStep
 from amiguard_core.judge import judge
-from amiguard_core.pipeline import join
+from amiguard_core.pipeline import KnownImages, assess, join
 from amiguard_core.policy import Policy
 from amiguard_core.score import LaunchedImages, score
 from amiguard_service.stored import Disposition, HistoryEntry, State
@@ -26,7 +26,7 @@ RULE_ACTOR: Final = "amiguard"
 
 
 class Change(Struct, frozen=True):
-    """An occurrence that is new, or another than `before`: a later search, a fuller copy."""
+    """An occurrence that is new, or another than `before`: a later search, another copy."""
 
     occurrence: Occurrence
     before: Occurrence | None
@@ -35,14 +35,6 @@ class Change(Struct, frozen=True):
     def is_new(self) -> bool:
         """Whether the launch had no occurrence in this finding yet."""
         return self.before is None
-
-    @property
-    def names_other_images(self) -> bool:
-        """Whether another copy of the launch is shown now, which names other images."""
-        return (
-            self.before is not None
-            and self.before.launch.image_ids != self.occurrence.launch.image_ids
-        )
 
     @property
     def adds_unsuppressed(self) -> bool:
@@ -115,16 +107,19 @@ def move_of(
     )
 
 
-def change_of(occurrence: Occurrence, before: Occurrence | None) -> Change | None:
+def change_of(
+    occurrence: Occurrence, before: Occurrence | None, *, images: KnownImages
+) -> Change | None:
     """Returns the change that an occurrence makes; None when it says nothing new.
 
-    The later search and the fuller copy of the launch win, so the order of arrival is of no
-    account.
+    `images` are those known of what either used.
     """
     if before is not None:
-        occurrence = join(before, occurrence)
-        if occurrence is before:
+        occurrence = join(before, occurrence, images=images)
+        if occurrence == before:
             return None
+    elif images:
+        occurrence = assess(occurrence, images)
     return Change(occurrence=occurrence, before=before)
 
 
@@ -153,8 +148,8 @@ def open_finding(
         confidence=0,
         occurrence_count=0,
         unsuppressed_count=0,
-        first_launch_time=first.launch.origin.event_time,
-        last_launch_time=first.launch.origin.event_time,
+        first_launch_time=first.first_launch_time,
+        last_launch_time=first.first_launch_time,
         last_launch_event_id="",
         rule_revision=policy.rule.revision,
         state=State.OPEN,
@@ -190,7 +185,7 @@ def add_occurrences(
         - (change.before is not None and change.before.suppression is None)
         for change in changes
     )
-    times = [change.occurrence.launch.origin.event_time for change in changes]
+    times = [change.occurrence.first_launch_time for change in changes]
     grown = replace(
         row,
         reasons=judge(row.request, policy, account_id=account_id).reasons,
@@ -233,20 +228,30 @@ def _moved(row: FindingRow, *, recurs: bool, now: datetime) -> FindingRow:
 
 
 def rescore(
-    row: FindingRow, policy: Policy, *, images: LaunchedImages, confidence: int, now: datetime
+    row: FindingRow,
+    policy: Policy,
+    *,
+    images: LaunchedImages,
+    occurrences: Sequence[Occurrence],
+    now: datetime,
 ) -> FindingRow:
-    """Returns the finding as the policy scores it, and with the greatest confidence of now.
+    """Returns the finding as the policy scores it, and as its occurrences are assessed now.
 
     The same row comes back where nothing is another than before.
     """
-    if row.is_withdrawn:
+    if row.is_withdrawn or not occurrences:
         return row
+    unsuppressed = sum(occurrence.suppression is None for occurrence in occurrences)
+    latest = max(occurrences, key=lambda occurrence: occurrence.recency)
     scored = replace(
         row,
         reasons=judge(row.request, policy, account_id=row.key.account_id).reasons,
         steps=score(row.request, policy, account_id=row.key.account_id, images=images),
-        confidence=confidence,
+        confidence=max(occurrence.confidence for occurrence in occurrences),
+        unsuppressed_count=unsuppressed,
+        suppression=None if unsuppressed else latest.suppression,
     )
+    scored = _moved(scored, recurs=unsuppressed > row.unsuppressed_count, now=now)
     if scored == row:
         return row
     return replace(
@@ -262,7 +267,7 @@ def settle(row: FindingRow | None, finding: Finding, *, now: datetime) -> Findin
 
     What its handlers did stays. The same row comes back where nothing is another than before.
     """
-    first, latest = finding.occurrences[-1], finding.latest
+    latest = finding.latest
     unsuppressed = sum(o.suppression is None for o in finding.occurrences)
     adds = row is not None and unsuppressed > row.unsuppressed_count
     settled = FindingRow(
@@ -274,9 +279,9 @@ def settle(row: FindingRow | None, finding: Finding, *, now: datetime) -> Findin
         confidence=finding.confidence,
         occurrence_count=len(finding.occurrences),
         unsuppressed_count=unsuppressed,
-        first_launch_time=first.launch.origin.event_time,
-        last_launch_time=latest.launch.origin.event_time,
-        last_launch_event_id=latest.launch.origin.event_id,
+        first_launch_time=min(o.first_launch_time for o in finding.occurrences),
+        last_launch_time=latest.recency[0],
+        last_launch_event_id=latest.recency[1],
         rule_revision=finding.rule_revision if row is None else row.rule_revision,
         state=State.OPEN if row is None else row.state,
         create_time=now if row is None else row.create_time,
@@ -324,7 +329,7 @@ def time_of_change(row: FindingRow, now: datetime) -> datetime:
 
 def _emptied(row: FindingRow, occurrence: Occurrence) -> FindingRow:
     """Returns a withdrawn finding as it is before its next occurrence joins it."""
-    time = occurrence.launch.origin.event_time
+    time = occurrence.first_launch_time
     return replace(
         row,
         confidence=0,

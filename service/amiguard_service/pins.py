@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from functools import reduce
 from typing import TypeAlias
 
 import msgspec
@@ -19,6 +20,7 @@ from amiguard_core.correlate import later, pair, pair_pinned, unique
 from amiguard_core.events import TEMPLATE_PATHS, Launch, Search
 from amiguard_core.pipeline import occur
 from amiguard_core.policy import Policy
+from amiguard_core.score import is_prevalidation
 from amiguard_service.intake import digest_of
 from amiguard_service.store import pending
 from amiguard_service.store import pins as store
@@ -64,7 +66,7 @@ def pair_through_pins(
     stored = store.fetch_of_templates(connection, concerned)
     _check_lanes(connection, launched, stored.values(), held)
     # Of what is stored, some may count under another policy alone.
-    kept = unique(record for pin in stored.values() for record in pin)
+    kept = unique(record for pin in stored.values() for record in pin.records())
     pins = joined_pins([*pair(*kept, policy), *made])
     store.replace_pins(connection, {k: pin for k, pin in pins.items() if stored.get(k) != pin})
     waiting = fetch_launched(connection, [pin for _, pin in made])
@@ -72,13 +74,13 @@ def pair_through_pins(
         (search, launch, pin)
         for search, pin, launch in (
             *pair_pinned(made, waiting, policy),
-            *pair_pinned(pins.values(), launched, policy),
+            *pair_pinned((p for pin in pins.values() for p in pin.pairs()), launched, policy),
         )
     ]
 
 
 def joined_pins(pairs: Iterable[tuple[Search, Launch]]) -> dict[PinKey, StoredPin]:
-    """Returns the pins among pairs, each copy of one with the latest search it follows."""
+    """Returns the pins among pairs, each copy of one with the latest searches it follows."""
     pins: dict[PinKey, StoredPin] = {}
     for search, pin in pairs:
         if not pin.is_pin:
@@ -91,8 +93,17 @@ def joined_pins(pairs: Iterable[tuple[Search, Launch]]) -> dict[PinKey, StoredPi
             digest_of(msgspec.json.encode(pin)),
         )
         known = pins.get(key)
-        pins[key] = StoredPin(later(known.search, search) if known else search, pin)
+        searches = [search] if known is None else [search, *(s for s, _ in known.pairs())]
+        pins[key] = _joined_pin(searches, pin)
     return pins
+
+
+def _joined_pin(searches: Sequence[Search], pin: Launch) -> StoredPin:
+    latest = reduce(later, searches)
+    plain = [search for search in searches if not is_prevalidation(search)]
+    if not plain or not is_prevalidation(latest):
+        return StoredPin(latest, pin)
+    return StoredPin(latest, pin, reduce(later, plain))
 
 
 def _check_lanes(

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
-from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from amiguard_core.correlate import pair, unique
 from amiguard_core.events import Launch, Search
 from amiguard_core.findings import Finding, Occurrence
-from amiguard_core.pipeline import KnownImages, find, known_among, launched_images
+from amiguard_core.pipeline import KnownImages, assess, find, launched_images, used_images
 from amiguard_core.policy import EntryKind, Mode, Policy
-from amiguard_core.score import LaunchedImages, confidence
 from amiguard_service.ledger import Change, FindingRow, move_of, rescore, settle, withdraw
 from amiguard_service.pins import fetch_launched, joined_pins
 from amiguard_service.store import findings as finding_store
@@ -91,11 +89,12 @@ def view_lane(connection: Connection, lane: Lane) -> LaneView:
         *occurrence_store.fetch_retired(connection, account_id=lane.account_id, lane=lane.lane),
     ]
     for occurrence in stored.values():
-        records += [occurrence.search, occurrence.launch]
-        if occurrence.pin is not None:
-            records.append(occurrence.pin)
+        for each in occurrence.all_evidence:
+            records += [each.search, each.launch]
+            if each.pin is not None:
+                records.append(each.pin)
     for kept in pin_store.fetch_of_findings(connection, keys).values():
-        records += kept
+        records += kept.records()
     records += fetch_launched(connection, records)
     images = image_store.fetch_images(connection, _images_of(records))
     return LaneView(tuple(records), rows, stored, images)
@@ -175,39 +174,36 @@ def rescored(
     """
     keys = [(row.key.account_id, finding_id) for finding_id, row in rows.items()]
     launched = image_store.fetch_launched(connection, {i: row.key for i, row in rows.items()})
-    confidences = _confidences(connection, keys, launched, write=write)
+    assessed = _assessed(connection, keys, write=write)
     return [
         rescore(
             row,
             policy,
             images=launched[finding_id],
-            confidence=confidences.get(finding_id, row.confidence),
+            occurrences=assessed[finding_id],
             now=now,
         )
         for finding_id, row in rows.items()
     ]
 
 
-def _confidences(
-    connection: Connection,
-    keys: Sequence[tuple[str, str]],
-    launched: Mapping[str, LaunchedImages],
-    *,
-    write: bool,
-) -> dict[str, int]:
-    """Returns the greatest confidence of the findings that hold known images, or did."""
-    greatest: defaultdict[str, int] = defaultdict(int)
+def _assessed(
+    connection: Connection, keys: Sequence[tuple[str, str]], *, write: bool
+) -> dict[str, list[Occurrence]]:
+    """Returns the occurrences of findings, by id, as the known images assess them."""
+    stored = occurrence_store.fetch_of_findings(connection, keys)
+    used = {image for occurrence in stored.values() for image in used_images(occurrence)}
+    images = image_store.fetch_images(connection, used)
+    of_finding: defaultdict[str, list[Occurrence]] = defaultdict(list)
     changes = []
-    for key, occurrence in occurrence_store.fetch_of_findings(connection, keys).items():
-        images = {(i.image_id, i.region): i for i in launched[key.finding_id].known}
-        known = known_among(occurrence.launch.image_ids, occurrence.key.region, images)
-        sure = confidence(occurrence.search, occurrence.launch, pin=occurrence.pin, known=known)
-        greatest[key.finding_id] = max(greatest[key.finding_id], sure)
-        if sure != occurrence.confidence:
-            changes.append(Change(replace(occurrence, confidence=sure), before=occurrence))
+    for key, before in stored.items():
+        occurrence = assess(before, images)
+        of_finding[key.finding_id].append(occurrence)
+        if occurrence != before:
+            changes.append(Change(occurrence, before=before))
     if write:
         occurrence_store.write_changes(connection, changes)
-    return greatest
+    return of_finding
 
 
 def _write_rows(

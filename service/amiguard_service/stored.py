@@ -62,13 +62,14 @@ class StoredOccurrence(Struct, frozen=True):
     launch_path: str
     confidence: int
     suppression: str | None
+    used_time: datetime
     pin: Launch | None = None
+    copy_count: int = 1
 
     @property
     def gap(self) -> timedelta:
         """The time from the search to the use of its answer: to the pin, else to the launch."""
-        used_time = self.launch_time if self.pin is None else self.pin.origin.event_time
-        return used_time - self.search_time
+        return self.used_time - self.search_time
 
 
 class StoredFinding(Struct, frozen=True):

@@ -258,7 +258,7 @@ def test_one_event_id_in_two_accounts_makes_two_findings() -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_two_copies_of_a_launch_the_fuller_is_shown(order: int) -> None:
+def test_two_copies_of_a_launch_name_the_images_of_both(order: int) -> None:
     """Two paths may cut off different parts of one event; there is one occurrence of it."""
     full = run_instances(launched_image_id="ami-started", **after(45))
     cut = {**full, "responseElements": None}
@@ -266,7 +266,15 @@ def test_of_two_copies_of_a_launch_the_fuller_is_shown(order: int) -> None:
 
     found = one_finding(*[search, full, cut][::order])
 
-    assert [each.launch.image_ids for each in found.occurrences] == [("ami-started",)]
+    (occurrence,) = found.occurrences
+    assert occurrence.launch.image_ids == tuple(sorted({"ami-started", *_requested(cut)}))
+    assert occurrence.copy_count == 2
+
+
+def _requested(launch: Record) -> set[str]:
+    """Returns the images that the request of a launch names."""
+    items = launch["requestParameters"]["instancesSet"]["items"]
+    return {item["imageId"] for item in items}
 
 
 @pytest.mark.parametrize("order", [1, -1])

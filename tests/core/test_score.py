@@ -459,33 +459,59 @@ class TestConfidence:
         assert confidence(SEARCHED, started(5), known=[image(1, owner=ACCOUNT)]) == 90
 
 
+def suppress(search: Search) -> Suppression | None:
+    """Returns the suppression of an occurrence of one search, of whose images nothing is known."""
+    return suppression([search], ())
+
+
 class TestSuppression:
     """Section 9: Packer before amazon plugin 1.2.4 checks that its image's own name is free."""
+
+    @pytest.mark.parametrize("plain_first", [True, False])
+    def test_one_search_that_is_no_check_is_enough(self, *, plain_first: bool) -> None:
+        """Every search that the launch follows has to be one."""
+        packer = searched({"name": ["acme-1"]}, user_agent=agents.PACKER)
+        plain = searched({"name": ["acme-1"]}, user_agent=agents.TERRAFORM)
+        searches = [plain, packer] if plain_first else [packer, plain]
+
+        assert suppression(searches, ()) is None
+
+    @pytest.mark.parametrize(
+        ("image_name", "suppressed"), [("acme-1", False), ("acme-2", True), (None, True)]
+    )
+    def test_image_that_bears_the_name_is_not_the_one_to_be_made(
+        self, image_name: str | None, *, suppressed: bool
+    ) -> None:
+        """Others made it, and the launch used it."""
+        known = KnownImage("ami-1", "us-east-1", image_name=image_name)
+        found = suppression([searched({"name": ["acme-1"]}, user_agent=agents.PACKER)], [known])
+
+        assert (found is not None) is suppressed
 
     @pytest.mark.parametrize("user_agent", [agents.PACKER, "HashiCorp PACKER/1", "xPaCkErx"])
     def test_packer_and_exact_names_alone_are_set_aside(self, user_agent: str) -> None:
         """`packer` in the userAgent, any case, and only exact names."""
-        found = suppression(searched({"name": ["acme-1", "acme-2"]}, user_agent=user_agent))
+        found = suppress(searched({"name": ["acme-1", "acme-2"]}, user_agent=user_agent))
 
         assert found is Suppression.PACKER_PREVALIDATION
 
     @pytest.mark.parametrize("names", [[PLAIN], ["acme-1", "acme-?"]])
     def test_packer_with_a_wildcard_is_not(self, names: list[str]) -> None:
         """A userAgent alone, which the caller controls, never suppresses."""
-        assert suppression(searched({"name": names}, user_agent=agents.PACKER)) is None
+        assert suppress(searched({"name": names}, user_agent=agents.PACKER)) is None
 
     def test_an_escaped_wildcard_is_an_exact_name(self) -> None:
         """A star that stands for itself is no wildcard."""
-        found = suppression(searched({"name": [r"acme-\*"]}, user_agent=agents.PACKER))
+        found = suppress(searched({"name": [r"acme-\*"]}, user_agent=agents.PACKER))
 
         assert found is Suppression.PACKER_PREVALIDATION
 
     @pytest.mark.parametrize("user_agent", [agents.TERRAFORM, "", "pack er"])
     def test_exact_names_of_another_client_are_not(self, user_agent: str) -> None:
         """Exact names alone never suppress either."""
-        assert suppression(searched({"name": ["acme-1"]}, user_agent=user_agent)) is None
+        assert suppress(searched({"name": ["acme-1"]}, user_agent=user_agent)) is None
 
     @pytest.mark.parametrize("filters", [{}, {"description": ["x"]}])
     def test_packer_without_a_name_is_not(self, filters: Filters) -> None:
         """No name is not an exact name."""
-        assert suppression(searched(filters, user_agent=agents.PACKER)) is None
+        assert suppress(searched(filters, user_agent=agents.PACKER)) is None

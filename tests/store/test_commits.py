@@ -57,11 +57,11 @@ def waiting(engine: Engine) -> dict[tuple[str, str], WaitingKind]:
 
 @pytest.mark.category("laws")
 @pytest.mark.parametrize("fuller_first", [True, False])
-def test_images_of_a_cut_copy_go_with_it_whatever_else_a_commit_brings(
+def test_images_of_every_copy_stay_whatever_else_a_commit_brings(
     engine: Engine,
     fuller_first: bool,  # noqa: FBT001
 ) -> None:
-    """A fuller copy that names another image replaces that of the cut one, beside a new launch."""
+    """A fuller copy that names another image adds it to that of the cut one."""
     searched = search(origin("s"))
     cut, whole = launch(origin("l", 1, agent=""), "ami-1"), launch(origin("l", 1), "ami-2")
     another = launch(origin("l2", 2), "ami-2")
@@ -78,8 +78,8 @@ def test_images_of_a_cut_copy_go_with_it_whatever_else_a_commit_brings(
         Policy(),
         images={(KNOWN.image_id, KNOWN.region): KNOWN},
     )
-    assert images_of_findings(engine) == {"ami-2"}
-    assert (only(engine).image_ids, only(engine).steps) == (("ami-2",), expected.steps)
+    assert images_of_findings(engine) == {"ami-1", "ami-2"}
+    assert (only(engine).image_ids, only(engine).steps) == (("ami-1", "ami-2"), expected.steps)
 
 
 @pytest.mark.category("pairing")

@@ -28,7 +28,6 @@ MAX_INSTANCE_IDS = 100
 def finding_message(finding: Finding) -> wire.Finding:
     """Returns the message of a finding, open unless the rule sets it aside."""
     key = finding.key
-    launch_times = [occurrence.launch.origin.event_time for occurrence in finding.occurrences]
     state = "STATE_SUPPRESSED" if finding.suppression else "STATE_OPEN"
     return wire.Finding(
         name=f"findings/{key.finding_id()}",
@@ -44,8 +43,8 @@ def finding_message(finding: Finding) -> wire.Finding:
         occurrence_count=len(finding.occurrences),
         recent_occurrences=[_occurrence(o) for o in finding.occurrences[:MAX_RECENT_OCCURRENCES]],
         image_ids=finding.image_ids[:MAX_IMAGE_IDS],
-        first_launch_time=_timestamp(min(launch_times)),
-        last_launch_time=_timestamp(max(launch_times)),
+        first_launch_time=_timestamp(min(o.first_launch_time for o in finding.occurrences)),
+        last_launch_time=_timestamp(finding.latest.recency[0]),
         remediation=_remediation(finding),
         suppression=finding.suppression or "",
         rule_revision=finding.rule_revision,
@@ -72,7 +71,9 @@ def _occurrence(occurrence: Occurrence) -> wire.Occurrence:
     search, launch = occurrence.search, occurrence.launch
     message = wire.Occurrence(
         search=_reference(search.origin),
-        launch=_reference(launch.origin),
+        launch=wire.EventReference(
+            event_id=launch.origin.event_id, event_time=_timestamp(occurrence.recency[0])
+        ),
         principal_arn=launch.origin.principal_arn or "",
         image_ids=launch.image_ids,
         instance_ids=launch.instance_ids[:MAX_INSTANCE_IDS],

@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from amiguard_core.clients import client_of
 from amiguard_core.events import Launch, Search
-from amiguard_core.findings import Occurrence
+from amiguard_core.findings import Evidence, Occurrence, Suppression
 from amiguard_core.pipeline import occur
 from amiguard_service.ledger import Change
 from amiguard_service.store.connect import POSTGRESQL
@@ -41,6 +41,7 @@ from amiguard_service.stored import MAX_RECENT_OCCURRENCES, StoredOccurrence
 
 _decode_search = msgspec.json.Decoder(Search).decode
 _decode_launch = msgspec.json.Decoder(Launch).decode
+_decode_evidence = msgspec.json.Decoder(tuple[Evidence, ...]).decode
 
 
 class OccurrenceKey(NamedTuple):
@@ -78,7 +79,12 @@ def _occurrence(row: Row[Any]) -> Occurrence:
     """Returns an occurrence with the confidence it was stored with."""
     pin = None if row.pin is None else _decode_launch(row.pin)
     made = occur(_decode_search(row.search), _decode_launch(row.launch), pin=pin)
-    return replace(made, confidence=row.confidence)
+    return replace(
+        made,
+        confidence=row.confidence,
+        suppression=row.suppression and Suppression(row.suppression),
+        evidence=() if row.evidence is None else _decode_evidence(row.evidence),
+    )
 
 
 def write_changes(connection: Connection, changes: Sequence[Change]) -> None:
@@ -178,6 +184,9 @@ def retire(
                 "lane": lane,
                 "search": msgspec.json.encode(occurrence.search),
                 "launch": msgspec.json.encode(occurrence.launch),
+                "evidence": (
+                    msgspec.json.encode(occurrence.evidence) if occurrence.evidence else None
+                ),
                 "retire_time": now,
             }
             for key, occurrence in zip(keys, retired, strict=True)
@@ -188,14 +197,17 @@ def retire(
 def fetch_retired(connection: Connection, *, account_id: str, lane: str) -> list[Search | Launch]:
     """Returns the records of a lane's retired occurrences."""
     table = retired_occurrences.c
-    statement = select(table.search, table.launch).where(
+    statement = select(table.search, table.launch, table.evidence).where(
         table.account_id == account_id, table.lane == lane
     )
-    return [
-        record
-        for row in connection.execute(statement)
-        for record in (_decode_search(row.search), _decode_launch(row.launch))
-    ]
+    records: list[Search | Launch] = []
+    for row in connection.execute(statement):
+        if row.evidence is None:
+            records += [_decode_search(row.search), _decode_launch(row.launch)]
+        else:
+            for each in _decode_evidence(row.evidence):
+                records += [each.search, each.launch]
+    return records
 
 
 def unretire(connection: Connection, keys: Iterable[OccurrenceKey]) -> None:
@@ -212,7 +224,7 @@ def _delete_all(connection: Connection, table: Table, keys: Iterable[OccurrenceK
 def _values(occurrence: Occurrence) -> dict[str, Any]:
     search, launch = occurrence.search, occurrence.launch
     return key_of(occurrence)._asdict() | {
-        "launch_time": launch.origin.event_time,
+        "launch_time": occurrence.recency[0],
         "search_event_id": search.origin.event_id,
         "search_time": search.origin.event_time,
         "confidence": occurrence.confidence,
@@ -220,11 +232,13 @@ def _values(occurrence: Occurrence) -> dict[str, Any]:
         "search": msgspec.json.encode(search),
         "launch": msgspec.json.encode(launch),
         "pin": None if occurrence.pin is None else msgspec.json.encode(occurrence.pin),
+        "evidence": msgspec.json.encode(occurrence.evidence) if occurrence.evidence else None,
     }
 
 
 def _stored(row: Row[Any]) -> StoredOccurrence:
     search, launch = _decode_search(row.search), _decode_launch(row.launch)
+    pin = None if row.pin is None else _decode_launch(row.pin)
     return StoredOccurrence(
         search_event_id=row.search_event_id,
         search_time=row.search_time,
@@ -239,8 +253,14 @@ def _stored(row: Row[Any]) -> StoredOccurrence:
         launch_path=launch.path,
         confidence=row.confidence,
         suppression=row.suppression,
-        pin=None if row.pin is None else _decode_launch(row.pin),
+        used_time=(launch if pin is None else pin).origin.event_time,
+        pin=pin,
+        copy_count=1 if row.evidence is None else _copy_count(_decode_evidence(row.evidence)),
     )
+
+
+def _copy_count(evidence: Iterable[Evidence]) -> int:
+    return len({each.launch for each in evidence})
 
 
 @lru_cache

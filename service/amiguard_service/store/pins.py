@@ -27,10 +27,23 @@ class PinKey(NamedTuple):
 
 
 class StoredPin(NamedTuple):
-    """A call that pinned an image, and the latest unsafe search that it followed."""
+    """A call that pinned an image, and the latest unsafe search that it followed.
+
+    Where that is Packer's check of a name, `plain_search` is the latest that is none.
+    """
 
     search: Search
     pin: Launch
+    plain_search: Search | None = None
+
+    def pairs(self) -> list[tuple[Search, Launch]]:
+        """Returns the pin beside each search that it followed."""
+        searches = (self.search, self.plain_search)
+        return [(search, self.pin) for search in searches if search is not None]
+
+    def records(self) -> list[Search | Launch]:
+        """Returns all that is kept of it."""
+        return [record for pair in self.pairs() for record in pair]
 
 
 def replace_pins(connection: Connection, pins: Mapping[PinKey, StoredPin]) -> None:
@@ -48,6 +61,11 @@ def replace_pins(connection: Connection, pins: Mapping[PinKey, StoredPin]) -> No
                 "template_id": _template_of(stored.pin),
                 "search": msgspec.json.encode(stored.search),
                 "pin": msgspec.json.encode(stored.pin),
+                "plain_search": (
+                    None
+                    if stored.plain_search is None
+                    else msgspec.json.encode(stored.plain_search)
+                ),
             }
             for key, stored in pins.items()
         ],
@@ -76,7 +94,9 @@ def _fetch(
     statement = _select(column, connection.dialect.name)
     return {
         PinKey(row.account_id, row.finding_id, row.pin_event_id, row.pin_digest): StoredPin(
-            _decode_search(row.search), _decode_launch(row.pin)
+            _decode_search(row.search),
+            _decode_launch(row.pin),
+            None if row.plain_search is None else _decode_search(row.plain_search),
         )
         for row in connection.execute(statement, {"rows": encode_rows(rows)})
     }

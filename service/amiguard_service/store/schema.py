@@ -122,11 +122,13 @@ occurrences = Table(
     Column("search", PackedDocument, nullable=False),
     Column("launch", PackedDocument, nullable=False),
     Column("pin", PackedDocument),
+    Column("evidence", PackedDocument),
     Index("ix_occurrences_recency", "account_id", "finding_id", "launch_time", "launch_event_id"),
     sqlite_with_rowid=False,
 )
 """Launches attributed to the latest unsafe search of a fingerprint, with both records' values, and
-that of the call that pinned the image where the launch was made from a launch template."""
+that of the call that pinned the image where the launch was made from a launch template. `evidence`
+is set where there is more of it: other copies of the launch, or searches of another kind."""
 
 pinned_templates = Table(
     "pinned_templates",
@@ -137,6 +139,7 @@ pinned_templates = Table(
     Column("pin_digest", Text, primary_key=True),
     Column("template_id", Text, nullable=False),
     Column("search", PackedDocument, nullable=False),
+    Column("plain_search", PackedDocument),
     Column("pin", PackedDocument, nullable=False),
     Index("ix_pinned_templates_template", "account_id", "template_id"),
     sqlite_with_rowid=False,

@@ -98,6 +98,7 @@ retired_occurrences = Table(
     Column("lane", Text, nullable=False),
     Column("search", PackedDocument, nullable=False),
     Column("launch", PackedDocument, nullable=False),
+    Column("evidence", PackedDocument),
     Column("retire_time", Instant, nullable=False),
     Index("ix_retired_occurrences_lane", "account_id", "lane"),
     sqlite_with_rowid=False,
