@@ -83,6 +83,7 @@ def occurrence_of(message: wire.Occurrence) -> Occurrence:
         suppression=message.suppression or None,
         client=message.client,
         pinned_template=_template_of(message),
+        copy_count=message.copy_count or 1,
     )
 
 

@@ -90,6 +90,7 @@ def _occurrence_message(occurrence: Occurrence) -> wire.Occurrence:
         launch_path=occurrence.launch_path,
         suppression=occurrence.suppression or "",
         client=occurrence.client,
+        copy_count=occurrence.copy_count if occurrence.copy_count > 1 else 0,
     )
     message.gap.FromTimedelta(occurrence.gap)
     template = occurrence.pinned_template

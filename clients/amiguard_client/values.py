@@ -93,6 +93,8 @@ class Occurrence:
     image. `suppression` says why the rule sets it aside, if it does; `client` is the program that
     searched. `pinned_template` is set where the launch was made from a launch template into which
     the finding's actor had pinned an image; `gap` is then from the search to that call.
+    `copy_count` is how many copies of the launch say different things; `image_ids` and
+    `instance_ids` are those of all of them.
     """
 
     search: EventReference
@@ -108,6 +110,7 @@ class Occurrence:
     suppression: str | None
     client: str
     pinned_template: PinnedTemplate | None = None
+    copy_count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

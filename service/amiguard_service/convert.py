@@ -110,6 +110,7 @@ def occurrence_message(occurrence: StoredOccurrence) -> finding_pb2.Occurrence:
         launch_path=occurrence.launch_path,
         suppression=occurrence.suppression or "",
         client=occurrence.client,
+        copy_count=occurrence.copy_count if occurrence.copy_count > 1 else 0,
     )
     if occurrence.pin is not None:
         message.pinned_template.CopyFrom(_pinned_message(occurrence.pin))

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amiguard_core.findings import Finding
-from amiguard_core.pipeline import evaluate
+from amiguard_core.pipeline import KnownImages, evaluate
+from amiguard_core.policy import Policy
 from tests.core import forgeries
 
 EXAMPLES = 100
@@ -46,6 +47,8 @@ def test_forged_record_takes_nothing_away(seed: int) -> None:
     """No finding, occurrence, image, instance, point of a score; and it suppresses nothing."""
     draws = random.Random(seed)  # noqa: S311 - no secret
     records: list[forgeries.Json] = []
+    policy, before = Policy(), tuple[Finding, ...]()
+    images: KnownImages = {}
     for _ in range(FORGERIES):
         if not records or len(records) > MOST_RECORDS:
             policy, images = forgeries.policy(draws), forgeries.known_images(draws)

@@ -55,6 +55,7 @@ OCCURRENCE = StoredOccurrence(
     launch_path="RunInstances",
     confidence=75,
     suppression=None,
+    used_time=NOON + timedelta(seconds=90),
 )
 FINDING = StoredFinding(
     finding_id="111122223333-0123456789abcdef01234567",
@@ -217,7 +218,7 @@ def test_launch_from_a_template_says_what_pinned_its_image() -> None:
         template=TemplateVersion("lt-1", "3"),
     )
 
-    message = occurrence_message(structs.replace(OCCURRENCE, pin=pin))
+    message = occurrence_message(structs.replace(OCCURRENCE, pin=pin, used_time=pinned_at))
 
     given = message.pinned_template
     assert (given.template_id, given.version) == ("lt-1", "3")

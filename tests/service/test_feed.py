@@ -20,6 +20,7 @@ from amiguard_service.drain import Drain
 from amiguard_service.engine import Engine
 from amiguard_service.feed import PAGE_CHANGES, ChangeFeed
 from amiguard_service.filters import FINDING_FIELDS, Filter, MatchAll, parse_filter
+from amiguard_service.identity import ANONYMOUS, set_caller
 from amiguard_service.limits import Limits
 from amiguard_service.store.changes import RETENTION_MARK, ChangePage, CursorExpiredError
 from amiguard_service.store.errors import StoreUnavailableError
@@ -269,6 +270,7 @@ def make_watch(log: WatchedEngine, store: StoreCalls) -> Watch:
 def stream(watch: Watch, send: Callable[[wire.WatchFindingsResponse], Awaitable[None]]) -> Any:
     """Opens a stream at the present."""
     calls.begin_call(Call(method="WatchFindings", peer="tests"))
+    set_caller(ANONYMOUS)
     return asyncio.create_task(watch.run(wire.WatchFindingsRequest(), EVERYTHING, send=send))
 
 

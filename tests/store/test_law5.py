@@ -8,7 +8,7 @@ import pytest
 
 from amiguard_core.decode import decode_records
 from amiguard_core.pipeline import evaluate
-from amiguard_core.policy import Policy
+from amiguard_core.policy import KnownImage, Policy
 from amiguard_service.engine import Batch, Engine
 from amiguard_service.stored import State, StoredFinding
 from tests.core import forgeries
@@ -101,7 +101,7 @@ def test_fact_of_the_name_opens_what_was_suppressed(engine: Engine) -> None:
     records = [forgeries.encoded(search), forgeries.encoded(launch)]
     engine.commit([Batch(decode_records(records), "tests")])
     before = [finding.state for finding in stored(engine).values()]
-    fact = forgeries.KnownImage("ami-1", "us-east-1", image_name="acme-1")
+    fact = KnownImage("ami-1", "us-east-1", image_name="acme-1")
     engine.known_images.register([fact], actor="tests")
     after = [finding.state for finding in stored(engine).values()]
 

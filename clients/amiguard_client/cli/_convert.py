@@ -83,6 +83,7 @@ def _occurrence(occurrence: Occurrence) -> wire.Occurrence:
         launch_path=launch.path,
         suppression=occurrence.suppression or "",
         client=client_of(search.origin.user_agent),
+        copy_count=occurrence.copy_count if occurrence.copy_count > 1 else 0,
     )
     message.gap.FromTimedelta(occurrence.gap)
     pin = occurrence.pin

@@ -134,6 +134,11 @@ def _timeline(occurrences: Iterable[Occurrence]) -> RenderableType:
             f"confidence {occurrence.confidence}",
             f"suppressed: {occurrence.suppression}" if occurrence.suppression else "",
             f"event {occurrence.launch.event_id}",
+            (
+                f"{occurrence.copy_count} copies of this event contradict each other"
+                if occurrence.copy_count > 1
+                else ""
+            ),
         ]
         caller = [
             f"by {occurrence.principal_arn or 'nobody that the record names'}",

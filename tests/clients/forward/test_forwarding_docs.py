@@ -86,7 +86,7 @@ def test_every_command_is_run_here() -> None:
 def test_what_is_installed_is_there() -> None:
     """The extras exist."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    (extras,) = re.findall(r"amiguard\[([a-z,]+)\]", command("pip install"))
+    (extras,) = re.findall(r"\.\[([a-z,]+)\]", command("pip install"))
 
     assert set(extras.split(",")) <= project["optional-dependencies"].keys()
 
