@@ -14,6 +14,10 @@ from amiguard_core.patterns import Pattern
 DEFAULT_OWNER = "self"
 """The owner of a lookup whose publisher is not known: the only one that lets no stranger in."""
 
+MAX_ADVISED = 20
+"""Names that are compared with the public families. A search may have 200, each of which takes a
+comparison with every family; people ask for a few."""
+
 PARAMETER_TREES = {
     "Amazon EKS": "/aws/service/eks/optimized-ami",
     "Amazon Linux": "/aws/service/ami-amazon-linux-latest",
@@ -70,8 +74,9 @@ def known_region(region: str) -> str | None:
 
 
 def advise(request: SearchRequest, *, region: str) -> Advice:
-    """Says whose images the names of a search most likely are."""
-    patterns = tuple(Pattern.parse(text) for text in request.values_of(NAME_FILTER))
+    """Says whose images the names of a search most likely are, by the first MAX_ADVISED of them."""
+    names = request.values_of(NAME_FILTER)
+    patterns = tuple(Pattern.parse(text) for text in names[:MAX_ADVISED])
     owners = suggested_owners(patterns, region)
     if not owners:
         return Advice()
@@ -87,7 +92,8 @@ def advise(request: SearchRequest, *, region: str) -> Advice:
     return Advice(
         owners=owners,
         publishers=publishers,
-        is_partial=any(not suggested_owners((pattern,), region) for pattern in patterns),
+        is_partial=len(names) > MAX_ADVISED
+        or any(not suggested_owners((pattern,), region) for pattern in patterns),
         parameter_tree=PARAMETER_TREES.get(sole) if _PUBLIC_PARTITION.match(region) else None,
     )
 

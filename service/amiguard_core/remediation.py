@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -35,6 +36,7 @@ class Remediation(Struct, frozen=True):
     suggested_owners: tuple[str, ...]
 
 
+@lru_cache(maxsize=1_024)
 def remediate(request: SearchRequest, *, client: str, account_id: str, region: str) -> Remediation:
     """Says how to triage and mend a search that a client made in an account and a region.
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
 
 from amiguard.v1.finding_pb2 import Finding
-from amiguard_service.convert import finding_message
+from amiguard_service.convert import finding_message, with_ocsf
 from amiguard_service.filters import Filter
 from amiguard_service.store.changes import ChangePage
 from amiguard_service.store_calls import StoreCalls
@@ -51,6 +51,15 @@ class FeedPage(NamedTuple):
     cursor: int
 
 
+class _Asked(NamedTuple):
+    """A page that somebody asks for, and how it is shown."""
+
+    cursor: int
+    end: int
+    condition: Filter
+    include_ocsf: bool
+
+
 class ChangeFeed:
     """Follows the change log while anybody watches it; used from one event loop.
 
@@ -69,7 +78,7 @@ class ChangeFeed:
         self._poller: asyncio.Task[None] | None = None
         self._fault: Exception | None = None
         self._end = 0
-        self._readings: dict[tuple[int, int, Filter], asyncio.Task[FeedPage]] = {}
+        self._readings: dict[_Asked, asyncio.Task[FeedPage]] = {}
         self._readers = asyncio.Semaphore(_READERS)
 
     @contextmanager
@@ -94,32 +103,42 @@ class ChangeFeed:
         return cursor < self._end
 
     async def read_after(
-        self, cursor: int, condition: Filter, *, end: int | None = None
+        self,
+        cursor: int,
+        condition: Filter,
+        *,
+        end: int | None = None,
+        include_ocsf: bool = False,
     ) -> FeedPage:
         """Returns the next page of findings that fulfil a condition; its cursor is a later one.
 
         `end` is a cursor up to which all is committed; None for how far the log was seen to reach.
         """
-        key = (cursor, self._end if end is None else end, condition)
+        key = _Asked(cursor, self._end if end is None else end, condition, include_ocsf)
         reading = self._readings.get(key)
         if reading is None:
-            reading = asyncio.create_task(self._read(*key))
+            reading = asyncio.create_task(self._read(key))
             self._readings[key] = reading
             reading.add_done_callback(lambda task: self._forget(key, task))
         # One watcher that leaves must not end it for the others.
         return await asyncio.shield(reading)
 
-    async def _read(self, cursor: int, end: int, condition: Filter) -> FeedPage:
+    async def _read(self, asked: _Asked) -> FeedPage:
         def work() -> FeedPage:
-            page = self._log.changes_after(cursor, condition, limit=PAGE_CHANGES)
-            changed = [Changed(one.cursor, finding_message(one.finding)) for one in page.changed]
+            page = self._log.changes_after(asked.cursor, asked.condition, limit=PAGE_CHANGES)
+            changed = []
+            for one in page.changed:
+                message = finding_message(one.finding)
+                if asked.include_ocsf:
+                    with_ocsf(message)
+                changed.append(Changed(one.cursor, message))
             # Whatever stood between the cursor and the end has been seen, or is deleted.
-            return FeedPage(changed, page.cursor if page.cursor > cursor else end)
+            return FeedPage(changed, page.cursor if page.cursor > asked.cursor else asked.end)
 
         async with self._readers:
             return await self._store.run(work)
 
-    def _forget(self, key: tuple[int, int, Filter], reading: asyncio.Task[FeedPage]) -> None:
+    def _forget(self, key: _Asked, reading: asyncio.Task[FeedPage]) -> None:
         del self._readings[key]
         if not reading.cancelled():
             # Nobody may be left to ask for it.

@@ -121,10 +121,16 @@ class FindingService(FindingServiceServicer):
         """Returns one finding."""
         del context
         finding_id = finding_id_of(request.name, field="name")
-        finding = await self._read(lambda: self._reader.get_finding(finding_id))
+        convert = _converter(request)
+
+        def read() -> finding_pb2.Finding | None:
+            found = self._reader.get_finding(finding_id)
+            return None if found is None else convert(found)
+
+        finding = await self._read(read)
         if finding is None:
             raise ResourceNotFoundError(request.name)
-        return wire.GetFindingResponse(finding=_converter(request)(finding))
+        return wire.GetFindingResponse(finding=finding)
 
     async def GetFindings(
         self, request: wire.GetFindingsRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -139,10 +145,14 @@ class FindingService(FindingServiceServicer):
         after = None
         if request.page_token:
             after = self._tokens.open("GetFindings", bound, request.page_token)
-        found = await self._read(
-            lambda: self._reader.list_findings(condition, order, after=after, limit=page_size + 1)
-        )
-        page, has_more = fill_page(found, page_size, _converter(request))
+        convert = _converter(request)
+
+        def read() -> tuple[list[StoredFinding], list[finding_pb2.Finding], bool]:
+            found = self._reader.list_findings(condition, order, after=after, limit=page_size + 1)
+            # What a search asked for, and so how long this takes, others chose: not on the loop.
+            return found, *fill_page(found, page_size, convert)
+
+        found, page, has_more = await self._read(read)
         calls.count(finding_count=len(page))
         response = wire.GetFindingsResponse(findings=page)
         if has_more:
@@ -162,12 +172,17 @@ class FindingService(FindingServiceServicer):
         after = None
         if request.page_token:
             after = _read_recency(self._tokens.open("ListOccurrences", bound, request.page_token))
-        found = await self._read(
-            lambda: self._reader.list_occurrences(finding_id, after=after, limit=page_size + 1)
-        )
-        if found is None:
+
+        def read() -> tuple[list[StoredOccurrence], list[finding_pb2.Occurrence], bool] | None:
+            found = self._reader.list_occurrences(finding_id, after=after, limit=page_size + 1)
+            return (
+                None if found is None else (found, *fill_page(found, page_size, occurrence_message))
+            )
+
+        read_page = await self._read(read)
+        if read_page is None:
             raise ResourceNotFoundError(request.finding)
-        page, has_more = fill_page(found, page_size, occurrence_message)
+        found, page, has_more = read_page
         calls.count(occurrence_count=len(page))
         response = wire.ListOccurrencesResponse(occurrences=page)
         if has_more:

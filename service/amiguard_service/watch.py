@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from amiguard.v1 import finding_service_pb2 as wire
-from amiguard.v1.finding_pb2 import Finding
 from amiguard_service import calls
 from amiguard_service.admission import Admission
-from amiguard_service.convert import read_time, with_ocsf
+from amiguard_service.convert import read_time
 from amiguard_service.drain import Drain
 from amiguard_service.feed import POLL_INTERVAL, Changed, ChangeFeed, ChangeLog
 from amiguard_service.filters import Filter
@@ -24,9 +23,6 @@ from amiguard_service.tokens import PageTokenMismatch, PageTokens
 
 Send: TypeAlias = Callable[[wire.WatchFindingsResponse], Awaitable[None]]
 """Sends a response; waits while the client does not read, which is all that holds a watcher up."""
-
-Shown: TypeAlias = Callable[[Iterable[Changed]], Iterable[Changed]]
-"""Gives changes as a request asks for them."""
 
 HEARTBEAT_INTERVAL: Final = timedelta(seconds=15)
 """Half of what the contract allows, so that a late one is still in time."""
@@ -42,6 +38,13 @@ class Pace:
 
     heartbeat_interval: timedelta = HEARTBEAT_INTERVAL
     poll_interval: timedelta = POLL_INTERVAL
+
+
+class _View(NamedTuple):
+    """Which findings a watcher asks for, and how they are shown."""
+
+    condition: Filter
+    include_ocsf: bool
 
 
 class WatchedLog(ChangeLog, Protocol):
@@ -93,17 +96,17 @@ class Watch:
         wake = asyncio.Event()
         with self._streams.admit(), self._drain.watching(wake.set):
             cursor = await self._start(request)
-            shown: Shown = _with_ocsf if request.include_ocsf else tuple
+            view = _View(condition, include_ocsf=request.include_ocsf)
             if request.stop_at_present:
                 await self._send_until_present(
-                    cursor, condition, shown, send=send, room=request.max_findings or None
+                    cursor, view, send=send, room=request.max_findings or None
                 )
                 return
             with self._feed.watching(wake):
-                await self._send_changes(cursor, condition, shown, send=send, wake=wake)
+                await self._send_changes(cursor, view, send=send, wake=wake)
 
     async def _send_changes(
-        self, cursor: int, condition: Filter, shown: Shown, *, send: Send, wake: asyncio.Event
+        self, cursor: int, view: _View, *, send: Send, wake: asyncio.Event
     ) -> None:
         clock = asyncio.get_running_loop().time
         next_beat = clock()
@@ -118,8 +121,10 @@ class Watch:
                 await send(self._response(cursor))
                 next_beat = clock() + self._heartbeat_seconds
             if self._feed.has_after(cursor):
-                page = await self._feed.read_after(cursor, condition)
-                for response in self._responses(page.cursor, shown(page.changed)):
+                page = await self._feed.read_after(
+                    cursor, view.condition, include_ocsf=view.include_ocsf
+                )
+                for response in self._responses(page.cursor, page.changed):
                     await send(response)
                     next_beat = clock() + self._heartbeat_seconds
                 cursor = page.cursor
@@ -129,18 +134,20 @@ class Watch:
                     await wake.wait()
 
     async def _send_until_present(
-        self, cursor: int, condition: Filter, shown: Shown, *, send: Send, room: int | None
+        self, cursor: int, view: _View, *, send: Send, room: int | None
     ) -> None:
         end = await self._store.run(self._log.last_cursor)
         await send(self._response(cursor))
         while cursor < end and room != 0:
             if self._drain.is_draining:
                 raise DrainingError
-            page = await self._feed.read_after(cursor, condition, end=end)
+            page = await self._feed.read_after(
+                cursor, view.condition, end=end, include_ocsf=view.include_ocsf
+            )
             changed = page.changed[:room]
             is_whole = len(changed) == len(page.changed)
             cursor = page.cursor if is_whole else changed[-1].cursor
-            for response in self._responses(cursor, shown(changed)):
+            for response in self._responses(cursor, changed):
                 await send(response)
             if room is not None:
                 room -= len(changed)
@@ -192,12 +199,3 @@ class Watch:
             findings=(changed.finding for changed in part),
             cursor=self._tokens.seal(_CALL, b"", (cursor,)),
         )
-
-
-def _with_ocsf(changes: Iterable[Changed]) -> Iterator[Changed]:
-    """Gives the same changes with findings that have their OCSF events."""
-    for changed in changes:
-        # A copy: other watchers are sent the same message.
-        finding = Finding()
-        finding.CopyFrom(changed.finding)
-        yield Changed(changed.cursor, with_ocsf(finding))

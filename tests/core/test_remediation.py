@@ -11,6 +11,8 @@ from botocore.session import Session
 from botocore.validate import validate_parameters
 from hypothesis import given, settings
 
+from amiguard_core import _lookup
+from amiguard_core._lookup import advise
 from amiguard_core.clients import CLIENTS
 from amiguard_core.events import SearchFilter, SearchRequest
 from amiguard_core.remediation import Remediation, remediate
@@ -342,3 +344,26 @@ def test_grantee_that_ec2_would_refuse_is_left_out() -> None:
     asked = keywords_of(mended(request, "boto3").fix_snippet)
 
     assert asked["ExecutableUsers"] == [ACCOUNT_ID, "all", "self"]
+
+
+def test_two_hundred_names_cost_no_more_than_twenty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever searches chooses the names, and everybody who reads the finding pays for them."""
+    parsed: list[str] = []
+    parse = _lookup.Pattern.parse
+    monkeypatch.setattr(
+        _lookup.Pattern, "parse", lambda text: (parsed.append(text), parse(text))[1]
+    )
+    names = tuple(f"*{number}?x*a*b" for number in range(200))
+
+    advice = advise(SearchRequest(filters=(SearchFilter("name", names),)), region="eu-west-1")
+
+    assert (len(parsed), advice.is_partial) == (20, False)
+
+
+def test_names_past_those_that_are_looked_at_are_told() -> None:
+    """Known owners of the first names say nothing of the others."""
+    names = (*("ubuntu/images/*",) * 1, *(f"acme-{number}" for number in range(30)))
+
+    advice = advise(SearchRequest(filters=(SearchFilter("name", names),)), region="eu-west-1")
+
+    assert (advice.publishers, advice.is_partial) == (("Canonical",), True)
