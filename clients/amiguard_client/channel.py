@@ -138,8 +138,9 @@ def connect(
 
     The connection is made by the first call, so a server that is not there is noticed then. It is
     encrypted, and the server's certificate is checked against `root_certificates` (PEM; those of
-    the system where None), unless `insecure`. `token` is sent with each call as a bearer token:
-    over an insecure connection anybody on the way can read it. The proxy that `grpc_proxy`,
+    the system where None), unless `insecure`. `token` is sent with each call as a bearer token.
+    Over an insecure connection anybody on the way could read it, so that is refused with a
+    ValueError for a server that is not on this machine. The proxy that `grpc_proxy`,
     `https_proxy` or `http_proxy` names is used, but never to this machine itself. `timeout` bounds
     each call but a submission, which has bounds of its own.
     """
@@ -147,6 +148,10 @@ def connect(
 
     if insecure and (root_certificates or client_certificate):
         raise ValueError("got certificates for an insecure connection, expected one or the other")
+    if insecure and token and not is_loopback(target):
+        raise ValueError(
+            f"got a token and insecure for {target}, expected TLS: anybody on the way could read it"
+        )
     channel = _open_channel(
         target,
         None

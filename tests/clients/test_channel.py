@@ -133,3 +133,9 @@ def self_signed_certificate(host: str) -> ClientCertificate:
             serialization.NoEncryption(),
         ),
     )
+
+
+def test_token_in_plain_text_stays_on_this_machine() -> None:
+    """Anybody on the way could read it."""
+    with pytest.raises(ValueError, match="expected TLS"):
+        connect("amiguard.example.com:7443", insecure=True, token="secret")

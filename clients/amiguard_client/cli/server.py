@@ -43,9 +43,15 @@ class Server:
         files = (self.root_certificates, self.certificate, self.private_key)
         is_insecure = self.is_insecure
         if is_insecure is None:
-            is_insecure = is_loopback(self.target) and not any(files)
+            # Whoever listens at a free port of this machine would be sent the token.
+            is_insecure = is_loopback(self.target) and not any(files) and not self.token
         if is_insecure and any(files):
             raise click.UsageError("got certificates with --insecure, wanted one or the other")
+        if is_insecure and self.token and not is_loopback(self.target):
+            raise click.UsageError(
+                f"got --insecure and a token for {self.target}, wanted TLS: anybody on the way "
+                "could read the token"
+            )
         if (self.certificate is None) != (self.private_key is None):
             raise click.UsageError("got one of --cert and --key, wanted both or none")
         certificate = None

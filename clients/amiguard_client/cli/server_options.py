@@ -41,7 +41,7 @@ def server_options() -> list[click.Option]:
             ["--insecure/--tls", "is_insecure"],
             default=None,
             help="Talk in plain text, or encrypted. Plain is the default for this machine's own "
-            "addresses.",
+            "addresses, without a token.",
         ),
         click.Option(
             ["--ca", "root_certificates"],

@@ -56,7 +56,7 @@ def sent_token(server: ScriptedServer, *args: object) -> object:
 
 def test_first_context_is_in_use(server: ScriptedServer, token_file: Path) -> None:
     """A context that is added to none names the server from then on, with its token."""
-    add("here", "--server", server.target, "--token-file", token_file)
+    add("here", "--server", server.target, "--insecure", "--token-file", token_file)
 
     assert sent_token(server) == f"Bearer {TOKEN}"
 
@@ -108,7 +108,7 @@ def test_token_wins_over_the_context(
     server: ScriptedServer, token_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The option wins over the variable, and the variable over the context."""
-    add("here", "--server", server.target, "--token-file", token_file)
+    add("here", "--server", server.target, "--insecure", "--token-file", token_file)
 
     by_context = sent_token(server)
     monkeypatch.setenv("AMIGUARD_TOKEN", "of-variable")
@@ -122,9 +122,24 @@ def test_token_wins_over_the_context(
     ]
 
 
+def test_token_goes_to_nobody_in_plain_text_unless_told(
+    server: ScriptedServer, token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever listens at a port of this machine might be anybody."""
+    add("here", "--server", server.target, "--token-file", token_file)
+    by_context = run("--timeout", "5s", "findings", "get", "f")
+    monkeypatch.setenv("AMIGUARD_TOKEN", TOKEN)
+    by_variable = run("--server", server.target, "--timeout", "5s", "findings", "get", "f")
+    away = run("--server", "amiguard.invalid:7443", "--insecure", "findings", "get", "f")
+
+    assert (by_context.exit_code, by_variable.exit_code, away.exit_code) == (3, 3, 2)
+    assert "wanted TLS" in away.stderr
+    assert server.findings.metadata == []
+
+
 def test_token_goes_to_no_other_server(server: ScriptedServer, token_file: Path) -> None:
     """With another server than the context's, its token stays where it is, unless it is named."""
-    add("prod", "--server", "127.0.0.1:1", "--token-file", token_file)
+    add("prod", "--server", "127.0.0.1:1", "--insecure", "--token-file", token_file)
 
     other = sent_token(server, "--server", server.target)
     forwarded = sent_token(server, "--context", "prod", "--server", server.target)
@@ -135,7 +150,7 @@ def test_token_goes_to_no_other_server(server: ScriptedServer, token_file: Path)
 
 def test_token_of_a_variable(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A context may name the variable that has the token; unset, it is said which."""
-    add("here", "--server", server.target, "--token-env", "PROD_TOKEN")
+    add("here", "--server", server.target, "--insecure", "--token-env", "PROD_TOKEN")
 
     missing = run("findings", "get", "f")
     monkeypatch.setenv("PROD_TOKEN", TOKEN)
@@ -276,7 +291,7 @@ def test_token_file_that_is_none_exits_2(
     server: ScriptedServer, token_file: Path, content: bytes, mode: int, complaint: str
 ) -> None:
     """A file that others read, or that holds something else, is not sent anywhere."""
-    add("here", "--server", server.target, "--token-file", token_file)
+    add("here", "--server", server.target, "--insecure", "--token-file", token_file)
     token_file.write_bytes(content)
     token_file.chmod(mode)
 
@@ -290,7 +305,7 @@ def test_token_file_that_is_none_exits_2(
 
 def test_missing_token_file_is_named(server: ScriptedServer, token_file: Path) -> None:
     """A token file that is not there is one line."""
-    add("here", "--server", server.target, "--token-file", token_file)
+    add("here", "--server", server.target, "--insecure", "--token-file", token_file)
     token_file.unlink()
 
     result = run("findings", "get", "f")

@@ -247,8 +247,8 @@ def test_a_wrong_token_is_one_clear_line(migrated_sqlite: Path, tmp_path: Path) 
     (tmp_path / "a.json").write_bytes(OTHER)
     with live_server(migrated_sqlite, tmp_path, authenticator=people()) as live:
         result = run(
-            "--server", live.target, "--token", "wrong", "forward", "directory", tmp_path,
-            "--settle", "0s",
+            "--server", live.target, "--insecure", "--token", "wrong",
+            "forward", "directory", tmp_path, "--settle", "0s",
         )  # fmt: skip
 
     assert result.exit_code not in {0, 2}

@@ -148,7 +148,9 @@ def test_server_is_taken_from_the_environment(server: ScriptedServer) -> None:
     server.findings.findings = [finding_pb2.Finding(name="findings/f")]
 
     done = run_program(
-        "findings", "get", "f", AMIGUARD_SERVER=server.target, AMIGUARD_TOKEN="secret"
+        *("findings", "get", "f", "--insecure"),
+        AMIGUARD_SERVER=server.target,
+        AMIGUARD_TOKEN="secret",
     )
 
     assert done.returncode == 0
@@ -211,9 +213,9 @@ def test_token_that_is_not_accepted_exits_4(
     """A server that does not know the caller is one line with what to do, and the token is not."""
     with live_server(migrated_sqlite, tmp_path, authenticator=people(reader=Role.READ)) as live:
         monkeypatch.setenv("AMIGUARD_TOKEN", "stale-token")
-        wrong = run("--server", live.target, "findings", "list")
-        missing = run("--server", live.target, "--token", "", "findings", "list")
-        right = run("--server", live.target, "--token", "reader", "findings", "list")
+        wrong = run("--server", live.target, "--insecure", "findings", "list")
+        missing = run("--server", live.target, "--token", "", "--insecure", "findings", "list")
+        right = run("--server", live.target, "--token", "reader", "--insecure", "findings", "list")
 
     for result in (wrong, missing):
         assert (result.exit_code, result.stdout) == (4, "")
@@ -260,7 +262,7 @@ def test_token_may_end_with_a_line(server: ScriptedServer, monkeypatch: pytest.M
     server.findings.findings = [finding_pb2.Finding(name="findings/f")]
     monkeypatch.setenv("AMIGUARD_TOKEN", "secret\n")
 
-    result = run("--server", server.target, "findings", "get", "f")
+    result = run("--server", server.target, "--insecure", "findings", "get", "f")
 
     assert result.exit_code == 0
     assert server.findings.metadata[0]["authorization"] == "Bearer secret"
