@@ -157,6 +157,8 @@ def _serve(effective: Effective) -> None:
     sinks = make_sinks(effective, os.environ)
     allocator.tune()
     descriptors.raise_limit()
+    # What the server writes has every ARN and address in it, and the key of page tokens.
+    os.umask(0o077)
     settings = effective.settings
     engine = Engine.open(settings.database_url, pool_size=settings.database_connections)
     try:

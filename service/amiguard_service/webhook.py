@@ -18,9 +18,9 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib.metadata import version
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
+import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from amiguard_service.addresses import is_public
@@ -42,7 +42,8 @@ class Webhook:
     def __init__(self, sink: Sink, *, clock: Callable[[], datetime]) -> None:
         """Raises OSError or ssl.SSLError where the sink's authorities cannot be read."""
         self._sink = sink
-        self._host = urlsplit(sink.url).hostname or ""
+        # As it is dialled, not as it is written: there are other digits, and other dots.
+        self._host = yarl.URL(sink.url).host or ""
         self._clock = clock
         # What the system trusts, or these alone; names and certificates are always checked.
         context = ssl.create_default_context(cafile=sink.tls_ca)

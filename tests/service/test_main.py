@@ -108,6 +108,16 @@ def served(directory: Path, *arguments: str) -> Iterator[Process]:
         process.communicate()
 
 
+def test_files_of_a_server_are_its_own(tmp_path: Path) -> None:
+    """The database, what SQLite writes beside it, and the ready file: nobody else reads them."""
+    with served(tmp_path) as server, grpc.insecure_channel(server.target) as channel:
+        finding_count(channel)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+
+    assert {"amiguard.db", "amiguard.db-wal", "ready"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+
+
 def test_sighup_reads_the_files_again(tmp_path: Path) -> None:
     """Those that cannot be used change nothing; a server that drains passes the signal over."""
     events = "config.reloaded", "config.reload_failed"
