@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from amiguard_client.values import (
     Disposition,
@@ -100,7 +100,11 @@ def _template_of(message: wire.Occurrence) -> PinnedTemplate | None:
 
 
 def history_entry_of(message: wire.FindingHistoryEntry) -> FindingHistoryEntry:
-    """Returns the value of a move from state to state."""
+    """Returns the value of a move or an edit."""
+
+    def labels(name: Literal["labels_before", "labels_after"]) -> Mapping[str, str] | None:
+        return _frozen(getattr(message, name).labels) if message.HasField(name) else None
+
     return FindingHistoryEntry(
         change_time=time_of(message, "change_time"),
         actor=message.actor,
@@ -114,6 +118,9 @@ def history_entry_of(message: wire.FindingHistoryEntry) -> FindingHistoryEntry:
         accept_until_time=time_of(message, "accept_until_time"),
         assignee=message.assignee or None,
         comment=message.comment or None,
+        assignee_before=message.assignee_before if message.HasField("assignee_before") else None,
+        labels_before=labels("labels_before"),
+        labels_after=labels("labels_after"),
     )
 
 

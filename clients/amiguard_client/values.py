@@ -174,10 +174,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingHistoryEntry:
-    """One move of a finding from state to state.
+    """One move of a finding from state to state, or one edit of it by a person.
 
     `actor` is the principal that moved it, `amiguard` where the rule did. `state_before` is None
-    in the move that made the finding, `comment` where the rule moved it.
+    in the move that made the finding, `comment` where the rule moved it. `assignee_before` and the
+    labels before and after are None where they stayed.
     """
 
     change_time: datetime | None
@@ -188,6 +189,9 @@ class FindingHistoryEntry:
     accept_until_time: datetime | None
     assignee: str | None
     comment: str | None
+    assignee_before: str | None = None
+    labels_before: Mapping[str, str] | None = None
+    labels_after: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,7 +130,7 @@ def _pinned_message(pin: Launch) -> finding_pb2.PinnedTemplate:
 
 
 def history_entry_message(entry: HistoryEntry) -> finding_pb2.FindingHistoryEntry:
-    """Returns one move of a finding."""
+    """Returns one move or edit of a finding."""
     message = finding_pb2.FindingHistoryEntry(
         change_time=_timestamp(entry.time),
         actor=entry.actor,
@@ -144,6 +144,16 @@ def history_entry_message(entry: HistoryEntry) -> finding_pb2.FindingHistoryEntr
         message.disposition = _disposition_value(entry.disposition)
     if entry.accept_until_time is not None:
         message.accept_until_time.CopyFrom(_timestamp(entry.accept_until_time))
+    if entry.edit is not None:
+        edit = entry.edit
+        if edit.assignee_before is not None:
+            message.assignee_before = edit.assignee_before
+        if edit.labels_before is not None:
+            message.labels_before.labels.update(edit.labels_before)
+            message.labels_before.SetInParent()
+        if edit.labels_after is not None:
+            message.labels_after.labels.update(edit.labels_after)
+            message.labels_after.SetInParent()
     return message
 
 

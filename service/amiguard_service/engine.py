@@ -250,14 +250,16 @@ class Engine:
         return self._database.read(work)
 
     def update_finding(
-        self, finding_id: str, edit: Edit, *, etag: str | None = None
+        self, finding_id: str, edit: Edit, *, actor: str, etag: str | None = None
     ) -> StoredFinding | None:
         """Returns a finding after an edit; None when there is none of this id.
 
         Raises EtagMismatchError where `etag` is given and not the current one.
         """
         now = self._database.now
-        return self._write(lambda c: edit_finding(c, finding_id, edit, etag=etag, now=now(c)))
+        return self._write(
+            lambda c: edit_finding(c, finding_id, edit, actor=actor, etag=etag, now=now(c))
+        )
 
     def move_finding(
         self, finding_id: str, move: Move, *, actor: str, etag: str | None = None

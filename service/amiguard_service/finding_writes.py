@@ -32,7 +32,7 @@ class FindingWriter(Protocol):
     """What keeps findings."""
 
     def update_finding(
-        self, finding_id: str, edit: Edit, *, etag: str | None
+        self, finding_id: str, edit: Edit, *, actor: str, etag: str | None
     ) -> StoredFinding | None:
         """Returns a finding after an edit; None when there is none of this id."""
 
@@ -57,9 +57,10 @@ class FindingWrites:
         given = request.finding
         finding_id = finding_id_of(given.name, field="finding.name")
         edit = read_edit(request)
-        etag = given.etag or None
+        etag, actor = given.etag or None, caller().name
         finding = await self._write(
-            lambda: self._writer.update_finding(finding_id, edit, etag=etag), name=given.name
+            lambda: self._writer.update_finding(finding_id, edit, actor=actor, etag=etag),
+            name=given.name,
         )
         return wire.UpdateFindingResponse(finding=finding)
 

@@ -16,7 +16,7 @@ from amiguard_core.judge import judge
 from amiguard_core.pipeline import KnownImages, assess, join
 from amiguard_core.policy import Policy
 from amiguard_core.score import LaunchedImages, score
-from amiguard_service.stored import Disposition, HistoryEntry, State
+from amiguard_service.stored import Disposition, FindingEdit, HistoryEntry, State
 
 WITHDRAWN: Final = "SAFE_BY_POLICY"
 """The suppression of a finding whose every occurrence the policy has made safe or out of reach."""
@@ -66,6 +66,7 @@ class FindingRow(Struct, frozen=True):
     disposition: Disposition | None = None
     assignee: str = ""
     accept_until_time: datetime | None = None
+    accepted_score: int | None = None
 
     @property
     def finding_id(self) -> str:
@@ -93,6 +94,21 @@ def move_of(
     state_before = None if before is None else before.state
     if state_before is after.state:
         return None
+    edit = None
+    if before is not None and before.assignee != after.assignee:
+        edit = FindingEdit(assignee_before=before.assignee)
+    return history_entry(after, state_before, actor=actor, comment=comment, edit=edit)
+
+
+def history_entry(
+    after: FindingRow,
+    state_before: State | None,
+    *,
+    actor: str,
+    comment: str = "",
+    edit: FindingEdit | None = None,
+) -> HistoryEntry:
+    """Returns the entry of a finding as it stands after a move or an edit."""
     return HistoryEntry(
         finding_id=after.finding_id,
         number=after.change_count,
@@ -104,6 +120,7 @@ def move_of(
         disposition=after.disposition,
         assignee=after.assignee,
         accept_until_time=after.accept_until_time,
+        edit=edit,
     )
 
 
@@ -218,13 +235,22 @@ def _move(row: FindingRow, changes: Sequence[Change], *, now: datetime) -> Findi
 def _moved(row: FindingRow, *, recurs: bool, now: datetime) -> FindingRow:
     if row.state in {State.OPEN, State.SUPPRESSED}:
         return replace(row, state=State.OPEN if row.unsuppressed_count else State.SUPPRESSED)
-    if row.state is not State.CLOSED or not recurs:
+    if row.state is not State.CLOSED or not (recurs or _outgrows_acceptance(row)):
         return row
-    if row.disposition is Disposition.RISK_ACCEPTED and (
-        row.accept_until_time is None or now < row.accept_until_time
+    if (
+        row.disposition is Disposition.RISK_ACCEPTED
+        and (row.accept_until_time is None or now < row.accept_until_time)
+        and not _outgrows_acceptance(row)
     ):
         return row
-    return replace(row, state=State.OPEN, disposition=None, accept_until_time=None)
+    return replace(
+        row, state=State.OPEN, disposition=None, accept_until_time=None, accepted_score=None
+    )
+
+
+def _outgrows_acceptance(row: FindingRow) -> bool:
+    """Says whether a finding has become worse than what was accepted."""
+    return row.accepted_score is not None and row.score > row.accepted_score
 
 
 def rescore(
@@ -291,6 +317,7 @@ def settle(row: FindingRow | None, finding: Finding, *, now: datetime) -> Findin
         disposition=None if row is None else row.disposition,
         assignee="" if row is None else row.assignee,
         accept_until_time=None if row is None else row.accept_until_time,
+        accepted_score=None if row is None else row.accepted_score,
     )
     moved = _moved(settled, recurs=adds, now=now)
     if moved == row:

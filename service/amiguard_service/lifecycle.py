@@ -10,12 +10,12 @@ from typing import Any, Final, TypeAlias
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from amiguard_service.ledger import FindingRow, move_of, time_of_change
+from amiguard_service.ledger import FindingRow, history_entry, move_of, time_of_change
 from amiguard_service.refusals import EtagMismatchError, FieldInvalidError, RefusalError
 from amiguard_service.store import findings as finding_store
 from amiguard_service.store.history import insert_entries
 from amiguard_service.store.labels import replace_labels
-from amiguard_service.stored import Disposition, State, StoredFinding, finding_name
+from amiguard_service.stored import Disposition, FindingEdit, State, StoredFinding, finding_name
 
 MAX_ACCEPTANCE: Final = timedelta(days=400)
 """How far ahead a risk can be accepted: an acceptance is looked at again once a year or so."""
@@ -96,9 +96,15 @@ def move_finding(
 
 
 def edit_finding(
-    connection: Connection, finding_id: str, edit: Edit, *, etag: str | None, now: datetime
+    connection: Connection,
+    finding_id: str,
+    edit: Edit,
+    *,
+    actor: str,
+    etag: str | None,
+    now: datetime,
 ) -> StoredFinding | None:
-    """Returns the finding after an edit; None when there is none.
+    """Returns the finding after an edit that is in its history; None when there is none.
 
     An edit that sets what is set already changes nothing. Raises EtagMismatchError where `etag`
     is given and not the current one.
@@ -114,6 +120,13 @@ def edit_finding(
     after = _changed(row, now=now, assignee=assignee)
     finding_store.update_rows(connection, [after], before={finding_id: row})
     replace_labels(connection, finding_id, labels)
+    is_relabelled = labels != found.labels
+    told = FindingEdit(
+        assignee_before=found.assignee if assignee != found.assignee else None,
+        labels_before=dict(found.labels) if is_relabelled else None,
+        labels_after=dict(labels) if is_relabelled else None,
+    )
+    insert_entries(connection, [history_entry(after, row.state, actor=actor, edit=told)])
     finding_store.log_changes(connection, [finding_id], now=now)
     return finding_store.fetch_finding(connection, finding_id)
 
@@ -137,6 +150,7 @@ def moved(row: FindingRow, move: Move, *, now: datetime) -> FindingRow:
                 state=State.CLOSED,
                 disposition=disposition,
                 accept_until_time=accept_until_time,
+                accepted_score=row.score if disposition is Disposition.RISK_ACCEPTED else None,
             )
         case Reopening():
             _expect(row, row.state is State.CLOSED, wanted=State.CLOSED)
@@ -146,6 +160,7 @@ def moved(row: FindingRow, move: Move, *, now: datetime) -> FindingRow:
                 state=State.OPEN if row.unsuppressed_count else State.SUPPRESSED,
                 disposition=None,
                 accept_until_time=None,
+                accepted_score=None,
             )
 
 

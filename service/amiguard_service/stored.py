@@ -119,8 +119,16 @@ class StoredFinding(Struct, frozen=True):
         return int(self.etag, 16)
 
 
+class FindingEdit(Struct, frozen=True, omit_defaults=True):
+    """What a person set on a finding: the values before and after, None for what stayed."""
+
+    assignee_before: str | None = None
+    labels_before: dict[str, str] | None = None
+    labels_after: dict[str, str] | None = None
+
+
 class HistoryEntry(Struct, frozen=True):
-    """One move of a finding from state to state.
+    """One move of a finding from state to state, or one edit of it: both states are then the same.
 
     `number` rises along the history of a finding, with gaps. `state_before` is None where the
     finding was opened. Disposition, assignee and `accept_until_time` are those after the move.
@@ -136,3 +144,4 @@ class HistoryEntry(Struct, frozen=True):
     disposition: Disposition | None = None
     assignee: str = ""
     accept_until_time: datetime | None = None
+    edit: FindingEdit | None = None

@@ -191,7 +191,7 @@ def test_revisions_of_a_finding_arrive_in_order(
     async def work(deliverer: Deliverer) -> None:
         for number in range(12):
             receiver.answer = Answer((204, 503, 422)[number % 3])
-            engine.update_finding(finding_id, Edit(assignee=f"user-{number}"))
+            engine.update_finding(finding_id, Edit(assignee=f"user-{number}"), actor="tests")
             await deliverer.take_turn(sink)
             clock.now += timedelta(minutes=11)
         receiver.answer = Answer()

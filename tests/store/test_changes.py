@@ -108,7 +108,7 @@ class TestPages:
         """Several changes in one page are one, at the place of the last."""
         first = find(engine, "acme-1")
         second = find(engine, "acme-2")
-        engine.update_finding(first, Edit(assignee="bob"))
+        engine.update_finding(first, Edit(assignee="bob"), actor="tests")
 
         page = engine.changes_after(0, EVERYTHING, limit=100)
 
@@ -119,7 +119,7 @@ class TestPages:
     def test_reader_can_go_on_after_any_finding_of_a_page(self, engine: Engine) -> None:
         """The cursor of a changed finding leaves out what came before it and nothing else."""
         first, second = find(engine, "acme-1"), find(engine, "acme-2")
-        engine.update_finding(first, Edit(assignee="bob"))
+        engine.update_finding(first, Edit(assignee="bob"), actor="tests")
         find(engine, "acme-3")
         page = engine.changes_after(0, EVERYTHING, limit=100)
 
@@ -139,7 +139,7 @@ class TestPages:
         """Whatever changes a finding, a reader is given it anew."""
         finding_id = find(engine, "acme-1")
         changes: list[Callable[[], object]] = [
-            lambda: engine.update_finding(finding_id, Edit(labels={"team": "a"})),
+            lambda: engine.update_finding(finding_id, Edit(labels={"team": "a"}), actor="tests"),
             lambda: engine.move_finding(
                 finding_id, Closure(Disposition.TRUE_POSITIVE, "mended"), actor="ann"
             ),
@@ -172,7 +172,7 @@ class TestPages:
         engine.commit([batch(packer, launch(origin("l", 1)))])
         many = launch(origin("m", 2), *(f"ami-{n}" for n in range(200)))
         engine.commit([batch(search(origin("t"), "acme-2"), many)])
-        engine.update_finding(find(engine, "acme-3"), Edit(labels={"team": "a"}))
+        engine.update_finding(find(engine, "acme-3"), Edit(labels={"team": "a"}), actor="tests")
         condition = parse_filter(text, FINDING_FIELDS)
         listed = engine.list_findings(condition, (), after=None, limit=100)
 
@@ -342,7 +342,7 @@ class TestCommitOrder:
         def write(server: Engine, side: str) -> None:
             for number in range(rounds):
                 finding_id = find(server, f"acme-{side}-{number % 7}", number=number)
-                server.update_finding(finding_id, Edit(assignee=f"{side}{number}"))
+                server.update_finding(finding_id, Edit(assignee=f"{side}{number}"), actor="tests")
 
         writers = [
             Thread(target=write, args=args) for args in ((engine, "a"), (other, "b"), (other, "c"))

@@ -374,7 +374,7 @@ class TestListing:
     ) -> None:
         """Findings that change together are each listed by what they keep and what is new."""
         four = next(f for f in all_findings(engine) if f.search_names == ("*",))
-        engine.update_finding(four.finding_id, Edit(assignee="alice"), etag=None)
+        engine.update_finding(four.finding_id, Edit(assignee="alice"), etag=None, actor="tests")
         clock.now += timedelta(minutes=1)
         agent = "HashiCorp/1.0 Terraform/1.9.5"
 

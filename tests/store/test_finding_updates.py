@@ -74,6 +74,6 @@ def test_an_edit_sets_of_what_is_indexed_what_it_changes(
     clock.now += timedelta(minutes=1)
 
     with indexed_columns_set(engine) as seen:
-        engine.update_finding(found.finding_id, Edit(assignee="alice"), etag=None)
+        engine.update_finding(found.finding_id, Edit(assignee="alice"), etag=None, actor="tests")
 
     assert seen == [{"update_time", "assignee"}]

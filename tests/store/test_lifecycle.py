@@ -139,7 +139,7 @@ class TestMoves:
     def test_unknown_finding_is_none(self, engine: Engine) -> None:
         """Nothing happens to a finding that is not there."""
         assert engine.move_finding(UNKNOWN, DONE, actor="ann") is None
-        assert engine.update_finding("nonsense", Edit(assignee="bob")) is None
+        assert engine.update_finding("nonsense", Edit(assignee="bob"), actor="tests") is None
         assert engine.list_finding_history(UNKNOWN, after=0, limit=1) is None
 
 
@@ -266,11 +266,11 @@ class TestHistory:
         ]
 
     def test_change_that_moves_nothing_is_not_in_it(self, engine: Engine) -> None:
-        """Occurrences that join an open finding and edits leave the history as it is."""
+        """Occurrences that join an open finding leave the history as it is, as does no edit."""
         finding_id = occur(engine, 1)
 
         occur(engine, 2)
-        edit(engine, finding_id, Edit(assignee="bob", labels={"team": "a"}))
+        edit(engine, finding_id, Edit(assignee="", labels={}))
 
         assert states(engine, finding_id) == [(RULE_ACTOR, None, State.OPEN)]
 

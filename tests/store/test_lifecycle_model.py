@@ -153,17 +153,22 @@ class Life(RuleBasedStateMachine):
     )
     def edit(self, assignee: str | None, labels: dict[str, str] | None) -> None:
         """Somebody hands it over or labels it."""
-        found = self.engine.update_finding(self.finding_id, Edit(assignee, labels))
+        found = self.engine.update_finding(self.finding_id, Edit(assignee, labels), actor="tests")
         if found is not None:
-            self.model.assignee = self.model.assignee if assignee is None else assignee
-            self.model.labels = self.model.labels if labels is None else labels
+            model = self.model
+            before = model.assignee, model.labels
+            model.assignee = model.assignee if assignee is None else assignee
+            model.labels = model.labels if labels is None else labels
+            if (model.assignee, model.labels) != before:
+                assert model.state is not None
+                model.moves.append(("tests", model.state, model.state))
 
     @rule()
     def change_blindly(self) -> None:
         """Somebody who saw it otherwise is refused."""
         if self.model.state is not None:
             with pytest.raises(EtagMismatchError):
-                self.engine.update_finding(self.finding_id, Edit("eve"), etag="0")
+                self.engine.update_finding(self.finding_id, Edit("eve"), etag="0", actor="tests")
 
     @rule(size=st.integers(1, 5))
     def watch(self, size: int) -> None:

@@ -74,7 +74,7 @@ def progress(engine: Engine) -> SinkProgress:
 
 def edit(engine: Engine, finding_id: str, assignee: str) -> None:
     """Changes a finding."""
-    engine.update_finding(finding_id, Edit(assignee=assignee))
+    engine.update_finding(finding_id, Edit(assignee=assignee), actor="tests")
 
 
 def test_finding_is_delivered_once(engine: Engine) -> None:

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from amiguard.v1 import finding_pb2
-    from amiguard_client.values import Finding, ImageSearch, Occurrence, PinnedTemplate
+    from amiguard_client.values import (
+        Finding,
+        FindingHistoryEntry,
+        ImageSearch,
+        Occurrence,
+        PinnedTemplate,
+    )
 
 _COLORS = {Likelihood.HIGH: "bold red", Likelihood.MEDIUM: "yellow", Likelihood.LOW: "green"}
 _SPARE = ("CONFIDENCE", "CLIENT", "ACTOR", "LAUNCHES", "LAST LAUNCH (UTC)", "SEARCHED", "REGION")
@@ -146,10 +152,10 @@ def occurrence_sheet(messages: Iterable[finding_pb2.Occurrence]) -> Sheet:
 
 
 def history_sheet(messages: Iterable[finding_pb2.FindingHistoryEntry]) -> Sheet:
-    """Returns moves from state to state, one a row."""
+    """Returns moves and edits, one a row."""
     from amiguard_client._from_wire import history_entry_of
 
-    sheet = Sheet(("TIME (UTC)", "BY", "FROM", "TO", "ASSIGNEE", "COMMENT"))
+    sheet = Sheet(("TIME (UTC)", "BY", "FROM", "TO", "ASSIGNEE", "COMMENT", "EDIT"))
     for entry in map(history_entry_of, messages):
         state = entry.state_after.value
         if entry.disposition is not None:
@@ -163,8 +169,24 @@ def history_sheet(messages: Iterable[finding_pb2.FindingHistoryEntry]) -> Sheet:
             state,
             entry.assignee or "",
             entry.comment or "",
+            _edit_text(entry),
         )
     return sheet
+
+
+def _edit_text(entry: FindingHistoryEntry) -> str:
+    """Returns what was edited, as it was and as it is."""
+    parts = []
+    if entry.assignee_before is not None:
+        parts.append(f"assignee: {entry.assignee_before or '-'} -> {entry.assignee or '-'}")
+    if entry.labels_before is not None and entry.labels_after is not None:
+        before, after = entry.labels_before, entry.labels_after
+        parts += [
+            f"{key}: {before.get(key, '-')} -> {after.get(key, '-')}"
+            for key in sorted(before.keys() | after.keys())
+            if before.get(key) != after.get(key)
+        ]
+    return ", ".join(parts)
 
 
 def change_line(finding: Finding) -> str:

@@ -1,17 +1,20 @@
-"""The history of findings: one row for every move from state to state."""
+"""The history of findings: one row for every move from state to state, and for every edit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from msgspec.structs import asdict
 from sqlalchemy import Connection, Row, select
 
 from amiguard_service.store.findings import account_of
 from amiguard_service.store.rows import insert_values
 from amiguard_service.store.schema import finding_history
-from amiguard_service.stored import Disposition, HistoryEntry, State
+from amiguard_service.stored import Disposition, FindingEdit, HistoryEntry, State
+
+_decode_edit = msgspec.json.Decoder(FindingEdit).decode
 
 
 def insert_entries(connection: Connection, entries: Iterable[HistoryEntry]) -> None:
@@ -41,6 +44,7 @@ def _values(entry: HistoryEntry) -> dict[str, Any]:
     values = asdict(entry)
     values["change_number"] = values.pop("number")
     values["change_time"] = values.pop("time")
+    values["edit"] = None if entry.edit is None else msgspec.json.encode(entry.edit)
     return {"account_id": account_of(entry.finding_id)} | values
 
 
@@ -56,4 +60,5 @@ def _entry(row: Row[Any]) -> HistoryEntry:
         disposition=row.disposition and Disposition(row.disposition),
         assignee=row.assignee,
         accept_until_time=row.accept_until_time,
+        edit=None if row.edit is None else _decode_edit(row.edit),
     )

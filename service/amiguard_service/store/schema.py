@@ -173,6 +173,7 @@ findings = Table(
     Column("suppression", Text),
     Column("assignee", Text, nullable=False),
     Column("accept_until_time", Instant),
+    Column("accepted_score", SmallInteger),
     Column("create_time", Instant, nullable=False),
     Column("update_time", Instant, nullable=False),
     Column("change_count", BigInteger, nullable=False),
@@ -265,10 +266,12 @@ finding_history = Table(
     Column("accept_until_time", Instant),
     Column("assignee", Text, nullable=False),
     Column("comment", Text, nullable=False),
+    Column("edit", PackedDocument),
     sqlite_with_rowid=False,
 )
-"""One row for every move of a finding from state to state. `change_number` is the finding's
-`change_count` after the move; the first row has no state before."""
+"""One row for every move of a finding from state to state, and for every edit by a person, which
+`edit` tells. `change_number` is the finding's `change_count` after it; the first row has no state
+before."""
 
 retention_marks = Table(
     "retention_marks",
