@@ -11,7 +11,7 @@ from uuid import uuid4
 
 @dataclass(slots=True)
 class Call:
-    """One call: its id, what it is, and what was counted while it was served."""
+    """One call: its id, what it is, what it touched, and what was counted meanwhile."""
 
     method: str
     peer: str
@@ -19,6 +19,7 @@ class Call:
     request_id: str = field(default_factory=lambda: uuid4().hex)
     started_at: float = field(default_factory=perf_counter)
     counts: Counter[str] = field(default_factory=Counter)
+    touched: dict[str, str | int | bool] = field(default_factory=dict)
 
     @property
     def duration_ms(self) -> float:

@@ -37,6 +37,7 @@ from amiguard_service.refusals import (
     StreamAgedError,
     TokenInvalidError,
 )
+from amiguard_service.touched import touched_by
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = Any
@@ -158,8 +159,12 @@ class OutermostInterceptor(grpc.aio.ServerInterceptor):
         if not handler.response_streaming:
 
             async def answer(requests: Any, context: Context) -> Any:
-                async with self._serving(method, context, principal):
-                    return await _settled(behavior(await read(requests, context), context))
+                async with self._serving(method, context, principal) as call:
+                    request = await read(requests, context)
+                    call.touched |= touched_by(request)
+                    response = await _settled(behavior(request, context))
+                    call.touched |= touched_by(response)
+                    return response
 
             return grpc.stream_unary_rpc_method_handler(
                 answer, _total(handler), handler.response_serializer
@@ -230,7 +235,7 @@ class OutermostInterceptor(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _serving(
         self, method: str, context: Context, principal: Principal | None
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[Call]:
         call = Call(method=method.lstrip("/"), peer=context.peer())
         calls.begin_call(call)
         is_open = method.strip("/").partition("/")[0] in OPEN_SERVICES
@@ -243,7 +248,7 @@ class OutermostInterceptor(grpc.aio.ServerInterceptor):
         try:
             # An open call, such as a health check that is watched for ever, holds no drain up.
             with nullcontext() if is_open else self._drain.serving():
-                yield
+                yield call
                 code = _code_of(context)
         except asyncio.CancelledError:
             code = grpc.StatusCode.CANCELLED
@@ -300,6 +305,7 @@ class OutermostInterceptor(grpc.aio.ServerInterceptor):
             method=call.method,
             code=code.name,
             duration_ms=call.duration_ms,
+            **call.touched,
             **call.counts,
         )
 
