@@ -24,12 +24,15 @@ def touched_by(message: Any) -> dict[str, str | int | bool]:
     for key in ("name", *_RESOURCES):
         if key in fields:
             value = getattr(message, key)
-            name = value.name if isinstance(value, Message) else value
-            if isinstance(name, str) and name:
-                touched[key] = _plain(name)
+            if isinstance(value, Message):
+                value = getattr(value, "name", None) or getattr(value, "revision", None)
+            if value:
+                touched[key] = _plain(str(value))
+    # Fields of whatever message it is: each is looked for first.
+    given: Any = message
     if "images" in fields and not message.DESCRIPTOR.name.endswith("Response"):
-        touched["image_count"] = len(message.images)
-    if "validate_only" in fields and message.validate_only:
+        touched["image_count"] = len(given.images)
+    if "validate_only" in fields and given.validate_only:
         touched["validate_only"] = True
     return touched
 

@@ -27,8 +27,8 @@ ENTRY = "allowlistEntries/a"
             {"allowlist_entry": ENTRY},
         ),
         (
-            wire.UpdateRuleConfigResponse(rule_config=wire.RuleConfig(name="ruleConfigs/2")),
-            {"rule_config": "ruleConfigs/2"},
+            wire.UpdateRuleConfigResponse(rule_config=wire.RuleConfig(revision=2)),
+            {"rule_config": "2"},
         ),
         (
             wire.RegisterImagesRequest(images=[wire.KnownImage(image_id="ami-1")] * 3),
