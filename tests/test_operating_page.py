@@ -107,7 +107,8 @@ def test_page_names_every_retention_and_its_default() -> None:
     assert retentions
     for setting in retentions:
         row = next(r for r in table.splitlines() if f"`--{setting.name.replace('_', '-')}`" in r)
-        assert f"{setting.default.days} days" in row
+        days = setting.default.days
+        assert f"{days} day{'s' if days > 1 else ''}" in row
 
 
 def test_page_names_every_limit_with_its_default() -> None:

@@ -187,6 +187,7 @@ async def _serve_until_signalled(
             reader_count=settings.database_connections,
             sweep_limits=SweepLimits(
                 retention=Retention(
+                    waiting=settings.retention_waiting,
                     rejected=settings.retention_rejected,
                     changes=settings.retention_changes,
                     findings=settings.retention_findings,

@@ -11,13 +11,16 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from amiguard_core.policy import RuleConfig
+from amiguard_core.policy import MAX_LATENESS, MAX_WINDOW, RuleConfig
 from amiguard_service.coverage import day_of
 from amiguard_service.policies import Policies
 from amiguard_service.store import finding_retention as finding_store
 from amiguard_service.store import retention as store
 from amiguard_service.store.engines import Database, hold_policy
+from amiguard_service.store.tuning import fetch_former_rules
 
+MAX_HORIZON: Final = MAX_WINDOW + MAX_LATENESS
+"""The longest that a rule can have records wait."""
 REQUEST_RETENTION: Final = timedelta(days=7)
 """How long the outcome of a tuning request is kept for its retries."""
 
@@ -26,8 +29,9 @@ REQUEST_RETENTION: Final = timedelta(days=7)
 class Retention:
     """How long things are kept.
 
-    Waiting searches and launches are not among them: they are kept for the window and the lateness
-    of the rule from their arrival, since nothing shorter would find all and nothing longer more.
+    `waiting` is the least that searches and launches are kept for, from their arrival. Beyond it
+    they wait for the window and the lateness of the rule: the longest that were in force at any
+    time since they arrived. So nobody who tunes the rule can delete what waits.
 
     `findings` counts from a finding's last change, whatever its state: one that is open, and that
     nobody has touched and nothing was added to for so long, says nothing of the present any more.
@@ -37,6 +41,7 @@ class Retention:
     `changes` is for the log that watchers follow, `coverage` for the counts of what came in.
     """
 
+    waiting: timedelta = timedelta(days=1)
     rejected: timedelta = timedelta(days=30)
     changes: timedelta = timedelta(days=30)
     findings: timedelta = timedelta(days=400)
@@ -122,7 +127,8 @@ def sweep(
     few = min(limits.max_rejections, rows)
 
     def waiting(connection: Connection) -> int:
-        before = now - _horizon(connection, policies, now=now)
+        hold_policy(connection)
+        before = now - _horizon(connection, policies, keep, now=now)
         return store.delete_waiting(connection, arrived_before=before, limit=rows)
 
     def rejections(connection: Connection) -> int:
@@ -167,10 +173,18 @@ def sweep(
     )
 
 
-def _horizon(connection: Connection, policies: Policies, *, now: datetime) -> timedelta:
-    """Returns how long records wait under the policy, which stays in force until the commit."""
-    hold_policy(connection)
-    return waiting_horizon(policies.read(connection, now=now).rule)
+def _horizon(
+    connection: Connection, policies: Policies, keep: Retention, *, now: datetime
+) -> timedelta:
+    """Returns how long every record waits that arrived while some rule of late was in force.
+
+    A rule that was replaced counts until the last record that arrived under it has waited as long
+    as it said.
+    """
+    present = waiting_horizon(policies.read(connection, now=now).rule)
+    former = fetch_former_rules(connection, ended_since=now - MAX_HORIZON)
+    waits = (waiting_horizon(rule) for rule, end in former if end + waiting_horizon(rule) > now)
+    return max(keep.waiting, present, *waits)
 
 
 def _sweep_findings(
@@ -180,7 +194,7 @@ def _sweep_findings(
 
     def fetch_due(connection: Connection) -> tuple[datetime, list[finding_store.DueFinding]]:
         # Findings outlast the records they were made of, or these would make them once more.
-        horizon = waiting_horizon(policies.read(connection, now=now).rule)
+        horizon = _horizon(connection, policies, limits.retention, now=now)
         before = now - max(limits.retention.findings, horizon)
         return before, finding_store.fetch_due_findings(
             connection, unchanged_since=before, now=now, limit=limits.max_findings

@@ -81,6 +81,7 @@ class Settings:
     max_stream_age_seconds: int
     max_connection_idle_seconds: int
     max_connection_age_seconds: int
+    retention_waiting: timedelta
     retention_rejected: timedelta
     retention_changes: timedelta
     retention_findings: timedelta
@@ -380,6 +381,13 @@ SETTINGS: Final = (
         1,
         86_400,
         "after how long a connection takes no new calls",
+    ),
+    Setting(
+        "retention_waiting",
+        _KEEP.waiting,
+        read_duration(timedelta(0), timedelta(days=36)),
+        "the least that searches and launches are kept for to be paired, whatever the rule says",
+        show=show_duration,
     ),
     Setting(
         "retention_rejected",

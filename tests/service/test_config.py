@@ -38,6 +38,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
         for each in SETTINGS
         if each.name in {field.name for field in fields(Limits)}
     },
+    "retention_waiting": ("9d", timedelta(days=9)),
     "retention_rejected": ("36h", timedelta(hours=36)),
     "retention_changes": ("9d", timedelta(days=9)),
     "retention_findings": ("9d", timedelta(days=9)),

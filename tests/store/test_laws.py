@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from threading import Barrier, Thread
 
@@ -117,7 +117,7 @@ def put_policy(engine: Engine, policy: Policy) -> None:
     """Puts a policy in force in a database that has none."""
 
     def work(connection: Connection) -> None:
-        now = datetime.now(UTC)
+        now = engine._database.now(connection)
         state = ensure_policy(connection, now=now)
         rule = replace(policy.rule, revision=state.rule_revision + 1)
         tuning_store.insert_revision(connection, RuleRevision(rule, now, "tests"))

@@ -117,6 +117,44 @@ class TestWaiting:
 
         assert (before.waiting_count, after.waiting_count) == (0, 1)
 
+    @pytest.mark.parametrize("back", [True, False])
+    def test_no_rule_shortens_what_waits(
+        self, engine: Engine, clock: ManualClock, *, back: bool
+    ) -> None:
+        """A record waits as long as any rule said that was in force since it arrived."""
+        longer = RuleConfig(lateness=timedelta(days=3))
+        put_policy(engine, Policy(rule=longer))
+        engine.commit([batch(search(origin("s")))])
+        arrived = clock.now
+        clock.now += timedelta(minutes=1)
+        shortest = RuleConfig(window=timedelta(seconds=1), lateness=timedelta(0))
+        put_policy(engine, Policy(rule=shortest))
+        if back:
+            clock.now += timedelta(minutes=1)
+            put_policy(engine, Policy(rule=longer))
+        end = arrived + longer.window + longer.lateness
+
+        before = sweep(engine, end)
+        after = sweep(engine, end + timedelta(minutes=2) + INSTANT)
+
+        assert (before.waiting_count, after.waiting_count) == (0, 1)
+
+    def test_records_wait_for_the_floor_whatever_the_rule(
+        self, engine: Engine, clock: ManualClock
+    ) -> None:
+        """Only whoever runs the server sets how long that is."""
+        shortest = RuleConfig(window=timedelta(seconds=1), lateness=timedelta(0))
+        put_policy(engine, Policy(rule=shortest))
+        clock.now += timedelta(days=40)
+        engine.commit([batch(search(origin("s")))])
+        floor = timedelta(hours=3)
+        limits = SweepLimits(retention=Retention(waiting=floor))
+
+        before = engine.sweep(clock.now + floor, limits)
+        after = engine.sweep(clock.now + floor + INSTANT, limits)
+
+        assert (before.waiting_count, after.waiting_count) == (0, 1)
+
     def test_steps_are_bounded_and_add_up(self, engine: Engine, clock: ManualClock) -> None:
         """No step deletes more than it may; the oldest go first, and in the end all are gone."""
         for number in range(7):

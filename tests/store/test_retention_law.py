@@ -15,7 +15,7 @@ from amiguard_core.policy import CorrelateBy, Policy, RuleConfig
 from amiguard_service.engine import Engine
 from amiguard_service.filters import MatchAll
 from amiguard_service.ordering import DEFAULT_ORDER
-from amiguard_service.retention import SweepLimits
+from amiguard_service.retention import Retention, SweepLimits
 from tests.store.clock import ManualClock
 from tests.store.test_laws import clear, put_policy, summary_of_core, summary_of_stored
 from tests.store.values import NOON, batch, launch, origin, search
@@ -29,6 +29,8 @@ POLICY = Policy(
     )
 )
 SESSIONS = [f"arn:aws:sts::111122223333:assumed-role/ci/{name}" for name in ("one", "two")]
+
+AT_ONCE = Retention(waiting=timedelta(0))
 
 Delivery = tuple[int, Search | Launch]
 """A second of arrival, and what arrives in it."""
@@ -66,12 +68,14 @@ def test_sweeps_change_no_finding(engine: Engine, clock: ManualClock) -> None:
     def law(arrivals: list[Delivery], max_rows: int, data: st.DataObject) -> None:
         nonlocal deleted
         clear(engine)
+        # The rule that was there first is long over: what came under it waits by it.
+        clock.now = NOON - timedelta(days=2)
         put_policy(engine, POLICY)
         for second, record in arrivals:
             clock.now = NOON + timedelta(seconds=second)
             # Stopped after any step or none: what may go may also stay.
             for _ in range(data.draw(st.sampled_from((0, 1, 30, 30)))):
-                report = engine.sweep(clock.now, SweepLimits(max_rows=max_rows))
+                report = engine.sweep(clock.now, SweepLimits(AT_ONCE, max_rows=max_rows))
                 deleted += report.waiting_count
                 if not report.has_more:
                     break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -181,6 +182,21 @@ def fetch_revisions(
     if before is not None:
         statement = statement.where(rule_revisions.c.revision < before)
     return [_revision(row) for row in connection.execute(statement)]
+
+
+def fetch_former_rules(
+    connection: Connection, *, ended_since: datetime
+) -> list[tuple[RuleConfig, datetime]]:
+    """Returns the rules that were replaced since a time, each with when that was."""
+    table = rule_revisions.c
+    before = select(func.max(table.revision)).where(table.create_time < ended_since)
+    statement = (
+        select(rule_revisions)
+        .where(table.revision >= func.coalesce(before.scalar_subquery(), 0))
+        .order_by(table.revision)
+    )
+    found = [_revision(row) for row in connection.execute(statement)]
+    return [(one.config, following.create_time) for one, following in pairwise(found)]
 
 
 def insert_revision(connection: Connection, revision: RuleRevision) -> None:
