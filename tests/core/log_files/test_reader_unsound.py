@@ -99,7 +99,11 @@ def test_unsound_text_is_one_item_up_to_where_sound_text_goes_on(content: bytes)
     assert [parts(content, size=size) for size in sizes] == [FILES[content]] * len(sizes)
 
 
-@pytest.mark.parametrize("prefix", [b"", b'{"p":1}\n', b'{"p":"%s"}' % (b"x" * 1_500_000)])
+@pytest.mark.parametrize(
+    "prefix",
+    [b"", b'{"p":1}\n', b'{"p":"%s"}' % (b"x" * 1_500_000)],
+    ids=["nothing", "record", "long record"],
+)
 @pytest.mark.parametrize("excess", [0, 1])
 def test_text_is_read_again_in_bounds(prefix: bytes, excess: int) -> None:
     """Once more for all that came, and a bound of bytes for nothing; then the rest is one item."""
