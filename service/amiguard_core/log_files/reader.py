@@ -46,10 +46,11 @@ _KNOWN_START = rb'(?=\{"Records":\[|\{"eventVersion":)'
 _RESUME_AT_DOCUMENT = re.compile(rb"\n(?=[{\[])|" + _KNOWN_START)
 _RESUME_AT_LINE = re.compile(rb"\n|" + _KNOWN_START)
 _RESUME_AFTER_PROLOGUE = re.compile(rb"\n\s*(?=[{\[]|\d{4}-\d\d-\d\dT)|" + _KNOWN_START)
-_RESUME_BYTES: Final = 64
 
 _FILE_START: Final = b'{"Records":['
 _RECORD_START: Final = b'{"eventVersion":'
+_RESUME_BYTES: Final = len(_RECORD_START)
+"""Bytes behind white space by which it is told at most that sound text goes on."""
 _NEXT_IN_ARRAY: Final = b"}," + _RECORD_START
 _NEXT_DOCUMENT: Final = b"}" + _RECORD_START
 _OPENERS: Final = b"{["
@@ -450,7 +451,7 @@ class LogReader:
             if len(following) < len(_FILE_START) and _FILE_START.startswith(following):
                 return False
         if match is None and not is_end:
-            self._scan = max(self._scan, len(text.rstrip()) - _RESUME_BYTES)
+            self._scan = max(self._scan, len(text[:-_RESUME_BYTES].rstrip()))
             if self._scan - self._start > self._max_record_bytes:
                 self._is_kept = False
             return False
