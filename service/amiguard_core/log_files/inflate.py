@@ -209,8 +209,7 @@ class Inflater:
                         sound_bytes = yield from self._salvage(sound, piece)
                     where = offset + start - len(piece) + sound_bytes
                     raise DamagedGzipError(f"damaged gzip at byte {where}") from None
-                if text:
-                    yield from self._hand_on(text)
+                yield from self._hand_on(text)
                 piece = member.unconsumed_tail
                 if member.eof or (not piece and len(text) < self._piece_bytes):
                     break
@@ -229,8 +228,7 @@ class Inflater:
                 text = member.decompress(piece[position : position + 1], 0)
             except self._codec.error:
                 return position
-            if text:
-                yield from self._hand_on(text)
+            yield from self._hand_on(text)
         return len(piece)
 
     def _hand_on(self, text: bytes) -> Iterator[bytes]:

@@ -46,10 +46,11 @@ _KNOWN_START = rb'(?=\{"Records":\[|\{"eventVersion":)'
 _RESUME_AT_DOCUMENT = re.compile(rb"\n(?=[{\[])|" + _KNOWN_START)
 _RESUME_AT_LINE = re.compile(rb"\n|" + _KNOWN_START)
 _RESUME_AFTER_PROLOGUE = re.compile(rb"\n\s*(?=[{\[]|\d{4}-\d\d-\d\dT)|" + _KNOWN_START)
-_RESUME_BYTES: Final = 64
 
 _FILE_START: Final = b'{"Records":['
 _RECORD_START: Final = b'{"eventVersion":'
+_RESUME_BYTES: Final = len(_RECORD_START)
+"""Bytes behind white space by which it is told at most that sound text goes on."""
 _NEXT_IN_ARRAY: Final = b"}," + _RECORD_START
 _NEXT_DOCUMENT: Final = b"}" + _RECORD_START
 _OPENERS: Final = b"{["
@@ -102,7 +103,8 @@ class LogReader:
         self._envelopes: list[_Envelope] = []
         # White space before the record that is read, where a line begins with it.
         self._indent: bytes | None = None
-        # The object that is read, where it begins, and how far unsound text was searched.
+        # The object that is read, where it begins, and how far unsound text was searched. What is
+        # too long and not kept begins in front of the text that is there.
         self._extent: ObjectExtent | None = None
         self._start = 0
         self._scan = 0
@@ -205,7 +207,7 @@ class LogReader:
         del self._text[:done]
         self._dropped_bytes += done
         self._position = max(0, self._position - done)
-        self._start = max(0, self._start - done)
+        self._start -= done
         self._scan -= done
         if self._extent is not None:
             self._extent.drop(done)
@@ -429,12 +431,12 @@ class LogReader:
         if self._is_rest:
             self._envelopes.pop()
         self._is_kept = self._is_kept and place - self._start <= self._max_record_bytes
-        self._rescanned_bytes += place - self._start
-        read_bytes = self._dropped_bytes + place
-        may_rescan = self._rescanned_bytes <= _FREE_RESCAN_BYTES + _MAX_RESCANS * read_bytes
-        self._scan = self._start + 1
-        if not (may_rescan and self._is_kept):
-            self._scan = max(self._scan, place)
+        self._scan = max(self._start + 1, place)
+        if self._is_kept:
+            self._rescanned_bytes += place - self._start
+            read_bytes = self._dropped_bytes + place
+            if self._rescanned_bytes <= _FREE_RESCAN_BYTES + _MAX_RESCANS * read_bytes:
+                self._scan = self._start + 1
         self._resume = _RESUME_AT_DOCUMENT
         if self._indent is not None and self._envelopes:
             beginning = rb"\n" + re.escape(self._indent) + rb"(?=\{)"
@@ -449,7 +451,7 @@ class LogReader:
             if len(following) < len(_FILE_START) and _FILE_START.startswith(following):
                 return False
         if match is None and not is_end:
-            self._scan = max(self._scan, len(text.rstrip()) - _RESUME_BYTES)
+            self._scan = max(self._scan, len(text[:-_RESUME_BYTES].rstrip()))
             if self._scan - self._start > self._max_record_bytes:
                 self._is_kept = False
             return False
@@ -468,7 +470,7 @@ class LogReader:
             )
         elif is_long or not self._is_kept:
             self._items.append(self._too_long())
-        elif junk:
+        else:
             self._items.append(junk)
         return True
 

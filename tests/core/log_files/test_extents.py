@@ -160,7 +160,7 @@ def test_what_closes_again_soon_is_passed_in_one_run(members: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("inner", "brackets"),
-    [(b"", 0), (b'"a"', 0), (b'{"a":1}', 1), (b"[[]]", 2), (b'{"a":[{"b":[]}]}', 4)],
+    [(b"", 0), (b"5", 0), (b'"a"', 0), (b'{"a":1}', 1), (b"[[]]", 2), (b'{"a":[{"b":[]}]}', 4)],
 )
 def test_the_depth_of_brackets_is_bounded(inner: bytes, brackets: int) -> None:
     """So many brackets inside brackets are followed, and not one more, however they come."""

@@ -15,6 +15,7 @@ from amiguard_core.log_files.inflate import (
     DamagedGzipError,
     Inflated,
     Inflater,
+    TextTooLargeError,
     inflate,
 )
 
@@ -180,3 +181,14 @@ def test_slices_of_gzip_grow_behind_the_first_member() -> None:
     rest = len(large) - sum(grown) - 3 * most
     assert [size for size, _ in asked] == [most] * 5 + [*grown, *[most] * 3, rest]
     assert {length for _, length in asked} == {1 << 20}
+
+
+@pytest.mark.parametrize("max_bytes", [0, 1, 100, 3 << 20])
+def test_a_byte_more_than_the_limit_is_asked_for(max_bytes: int) -> None:
+    """However small the limit is, text that is too large is not held; a large one comes in MiB."""
+    codec, asked = watched()
+
+    with pytest.raises(TextTooLargeError):
+        inflate(gzip.compress(bytes(max_bytes + 1)), max_bytes=max_bytes, codec=codec)
+
+    assert {length for _, length in asked} == {min(max_bytes + 1, 1 << 20)}

@@ -34,6 +34,9 @@ FILES: dict[bytes, list[Item]] = {
     b'one\ntwo\n{"b":2}': [b"one\ntwo", b'{"b":2}'],
     b'one\n  [{"b":2}]': [b"one", b'{"b":2}'],
     b'one\n2026-01-01T00:00:00Z {"b":2}': [b"one", b'{"b":2}'],
+    b"one\n%s2026-01-01T00:00:00Z %s" % (b" " * 100, RECORD): [b"one", RECORD],
+    b"one\n%s%s" % (b"\n \t" * 50, RECORD): [b"one", RECORD],
+    b'{"Records":[%s{"a":1]},%s{"b":2}]}' % ((b"\n" + b" " * 100,) * 2): [b'{"a":1]}', b'{"b":2}'],
     b"one " + RECORD: [b"one", RECORD],
     b'one {"Records":[' + RECORD + b"]}": [b"one", RECORD],
     b'{"a":1} one ' + RECORD: [b'{"a":1}', b"one", RECORD],
@@ -120,10 +123,10 @@ def test_text_is_read_again_in_bounds(prefix: bytes, excess: int) -> None:
     assert [*records, one, rest][-len(expected) - 1] == first
 
 
-@pytest.mark.parametrize("size", [7, 1 << 20])
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
 @pytest.mark.parametrize("excess", [0, 1])
 @pytest.mark.parametrize(
-    "shape", [b'{"eventVersion":"%s"}', b'{"a":"%s"}', b'"%s"', b'{"Records" :"%s"}']
+    "shape", [b"%s", b'{"eventVersion":"%s"}', b'{"a":"%s"}', b'"%s"', b'{"Records" :"%s"}']
 )
 def test_a_record_may_have_exactly_the_limit(shape: bytes, *, size: int, excess: int) -> None:
     """One byte more is told and not read, on a line or in an array; the next record is read."""
@@ -135,7 +138,7 @@ def test_a_record_may_have_exactly_the_limit(shape: bytes, *, size: int, excess:
         assert parts(b'{"b":2}\n%s\n%s' % (value, RECORD), size=size) == expected
 
 
-@pytest.mark.parametrize("size", [7, 1 << 20])
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
 @pytest.mark.parametrize("excess", [0, 1])
 @pytest.mark.parametrize(("start", "end"), [(b"x", b""), (b'{"a":"', b""), (b'{"a":', b"]")])
 def test_unsound_text_may_have_exactly_the_limit(
@@ -146,4 +149,7 @@ def test_unsound_text_may_have_exactly_the_limit(
     expected: list[Item] = [b'{"b":2}', too_long() if excess else text, b'{"c":3}']
 
     assert parts(b'{"b":2}\n' + text + b'\n{"c":3}', size=size) == expected
-    assert parts(b'{"b":2}\n' + text[:-1], size=size) == [b'{"b":2}', text[:-1]]
+    at_end = start.ljust(LIMIT + excess, b"x")
+    assert parts(b'{"b":2}\n' + at_end, size=size) == [
+        *(b'{"b":2}', too_long() if excess else at_end),
+    ]
