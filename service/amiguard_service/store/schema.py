@@ -173,10 +173,10 @@ findings = Table(
     Column("suppression", Text),
     Column("assignee", Text, nullable=False),
     Column("accept_until_time", Instant),
-    Column("accepted_score", SmallInteger),
     Column("create_time", Instant, nullable=False),
     Column("update_time", Instant, nullable=False),
     Column("change_count", BigInteger, nullable=False),
+    Column("accepted_score", SmallInteger),
     Index("ix_findings_lane", "account_id", "lane"),
     # What few findings share, in the order in which lists come by default.
     *(
