@@ -17,7 +17,9 @@ from pathlib import Path
 from tests.orphans import ended_with_this_run
 
 directory = Path(sys.argv[1])
-server = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+# A run in the background has children that ignore SIGQUIT; PostgreSQL heeds it all the same.
+waiting = "import signal; signal.signal(signal.SIGQUIT, signal.SIG_DFL); signal.pause()"
+server = subprocess.Popen([sys.executable, "-c", waiting])
 (directory / "data" / "postmaster.pid").write_text(f"{server.pid}\\n")
 with ended_with_this_run(directory):
     print("started", flush=True)
